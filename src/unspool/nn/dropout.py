@@ -1,0 +1,73 @@
+"""The dropouts of sequence models, and the limit on weight rows that Kim 2014 uses beside them."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from unspool.errors import SettingError
+from unspool.ops import checks
+
+PADDING = 0
+UNKNOWN = 1
+
+
+class VariationalDropout(nn.Module):
+    """Dropout with one mask a text, the same at every time step (Gal and Ghahramani 2016).
+
+    x (B, T, D) to the same shape. In training each feature of each text is zeroed with probability p over all of its
+    steps, the rest divided by 1 - p; in evaluation nothing happens.
+    """
+
+    def __init__(self, p: float = 0.5) -> None:
+        super().__init__()
+        self.p = checks.fraction("p", p)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """input (B, T, D); gives (B, T, D)."""
+        checks.sequence(input)
+        if not self.training or self.p == 0:
+            return input
+        keep = torch.empty_like(input[:, :1]).bernoulli_(1 - self.p)
+        # A choice, not a product: what was dropped gives no gradient even where the input is not finite.
+        return torch.where(keep > 0, input / (1 - self.p), 0)
+
+    def extra_repr(self) -> str:
+        return f"p={self.p}"
+
+
+class WordDropout(nn.Module):
+    """Whole tokens replaced by the unknown word, 1, each with probability p, in training (Bowman et al. 2016).
+
+    Token ids of any shape to the same shape. Padding, 0, is never touched. It also teaches the model what an unknown
+    word means, which the training part would otherwise hardly show.
+    """
+
+    def __init__(self, p: float = 0.1) -> None:
+        super().__init__()
+        self.p = checks.fraction("p", p)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """input: integer ids of any shape; gives ids of the same shape and type."""
+        if input.is_floating_point():
+            raise SettingError(f"WordDropout takes token ids, not {input.dtype}; put it before the embedding")
+        if not self.training or self.p == 0:
+            return input
+        dropped = torch.rand(input.shape, device=input.device) < self.p
+        return input.masked_fill(dropped & (input != PADDING), UNKNOWN)
+
+    def extra_repr(self) -> str:
+        return f"p={self.p}"
+
+
+@torch.no_grad()
+def max_norm_(weight: Tensor, limit: float) -> Tensor:
+    """Rescale, in place, each row of `weight` (F, ...) whose Euclidean norm exceeds `limit` to that norm.
+
+    Called after an optimiser step (Kim 2014 uses limit 3 on the rows of the last layer). Returns `weight`.
+    """
+    if not 0 < limit < float("inf"):
+        raise SettingError(f"the limit of max_norm_ must be a number above 0, not {limit}")
+    norms = weight.flatten(1).norm(dim=1)
+    shrink = (limit / norms).clamp(max=1)
+    return weight.mul_(shrink.view(-1, *[1] * (weight.dim() - 1)))

@@ -1,0 +1,130 @@
+"""Convolutions over texts of different lengths: the definitions.
+
+A window of size k covers k neighbouring steps that all lie inside the text, so a text of n steps has n - k + 1
+windows. A text shorter than k is extended by zeros to k steps and so has exactly one window. A text of length 0 has
+none, and its answer is zero. What stands in the padding never matters.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from unspool.ops import checks
+from unspool.ops.lengths import keep, valid_steps
+
+ACTIVATIONS = {"relu": torch.relu, "tanh": torch.tanh}
+REGION_POOLINGS = ("max", "mean", "mean+variance")
+
+
+def blank(x: Tensor, lengths: Tensor) -> Tensor:
+    """`x` (B, T, D) with exact zeros past each length; what stood there, NaN included, gets and gives no gradient."""
+    return keep(x, valid_steps(lengths, x.shape[1]))
+
+
+def window_counts(lengths: Tensor, size: int) -> Tensor:
+    """(B,) how many windows of `size` steps each text has: n - size + 1, at least 1, but 0 for an empty text."""
+    return torch.where(lengths > 0, (lengths - size + 1).clamp(min=1), 0)
+
+
+def region_conv(
+    x: Tensor,
+    lengths: Tensor | None,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    activation: str = "relu",
+    pooling: str = "max",
+) -> Tensor:
+    """Filters over every window, an activation, and a pooling over the windows of each text (Kim 2014, eq. 2 to 4).
+
+    x (B, T, E), lengths (B,) or None, weight (F, k, E), bias (F,) or None. The answer is (B, F); for
+    "mean+variance" it is (B, 2F), all means before all variances (the population variance: 0 for one window).
+    activation: "relu" or "tanh"; pooling: "max", "mean" or "mean+variance". An empty text gives zeros.
+    """
+    checks.sequence(x, weight.shape[2])
+    activate = ACTIVATIONS[checks.choice("activation", activation, ACTIVATIONS)]
+    checks.choice("pooling", pooling, REGION_POOLINGS)
+    lengths = checks.row_lengths(x, lengths)
+    counts = window_counts(lengths, weight.shape[1])
+    x = _extend(blank(x, lengths), weight.shape[1])
+    if pooling == "max":
+        # Both activations rise monotonically, so the greatest window is the same before and after them.
+        pooled = activate(_greatest(x, counts, weight, bias))
+    else:
+        pooled = moments(activate(_all_windows(x, weight, bias)), counts, variance=pooling != "mean")
+    return torch.where(counts[:, None] > 0, pooled, 0)
+
+
+def window_conv(x: Tensor, lengths: Tensor, weight: Tensor, bias: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """Filters over every window, as a shorter sequence: (B, F, max(T - k + 1, 1)), channels first, and its lengths.
+
+    x (B, T, E), lengths (B,) int64, weight (F, k, E), bias (F,) or None. No activation. Past the new lengths stand
+    the answers of windows that reach into the zeros after the text; the caller leaves them out.
+    """
+    x = _extend(blank(x, lengths), weight.shape[1])
+    return _convolve(x, weight, bias), window_counts(lengths, weight.shape[1])
+
+
+def dilated_conv(
+    x: Tensor,
+    lengths: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    *,
+    dilation: int = 1,
+    causal: bool = False,
+) -> Tensor:
+    """y_t = b + Σ_j W_j x_{t + (j - c)·dilation}, zeros outside the text: (B, T, F), zeros past each length.
+
+    x (B, T, E), lengths (B,) int64, weight (F, k, E), bias (F,) or None. The centre c is (k - 1) / 2, with k odd, or
+    k - 1 when `causal`, so that no step sees a later one.
+    """
+    reach = (weight.shape[1] - 1) * dilation
+    before = reach if causal else reach // 2
+    x = F.pad(blank(x, lengths), (0, 0, before, reach - before))
+    return blank(_convolve(x, weight, bias, dilation).transpose(1, 2), lengths)
+
+
+def moments(x: Tensor, lengths: Tensor, *, variance: bool) -> Tensor:
+    """Mean over each row's steps, (B, D), or mean and population variance, (B, 2D), of x (B, T, D); empty rows 0."""
+    valid = valid_steps(lengths, x.shape[1])[..., None]
+    count = lengths.clamp(min=1)[:, None].to(x.dtype)
+    mean = torch.where(valid, x, 0).sum(1) / count
+    if not variance:
+        return mean
+    deviation = torch.where(valid, x - mean[:, None], 0)
+    return torch.cat([mean, deviation.square().sum(1) / count], 1)
+
+
+def _extend(x: Tensor, size: int) -> Tensor:
+    """`x` (B, T, E) with zeros appended until it has at least `size` steps."""
+    return F.pad(x, (0, 0, 0, size - x.shape[1])) if x.shape[1] < size else x
+
+
+def _convolve(x: Tensor, weight: Tensor, bias: Tensor | None, dilation: int = 1) -> Tensor:
+    """torch's convolution, given its own layouts: (B, T, E) and (F, k, E) in, (B, F, windows) out."""
+    return F.conv1d(x.transpose(1, 2), weight.transpose(1, 2), bias, dilation=dilation)
+
+
+def _all_windows(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    return _convolve(x, weight, bias).transpose(1, 2)  # (B, windows, F)
+
+
+def _greatest(x: Tensor, counts: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """The greatest filter answer of each text, (B, F), before the activation.
+
+    The search for the window needs no gradient; only the B·F windows found are computed again, under autograd, so
+    the backward pass costs F windows a text instead of all of them.
+    """
+    batch, steps, width = x.shape
+    size = weight.shape[1]
+    with torch.no_grad():
+        scores = _convolve(x, weight, None)  # (B, F, windows); the bias is the same in all of them
+        beyond = ~valid_steps(counts.clamp(min=1), scores.shape[2])
+        first = scores.masked_fill_(beyond[:, None], -torch.inf).argmax(2).t()  # (F, B)
+        rows = first + torch.arange(batch, device=x.device) * steps
+        rows = rows[..., None] + torch.arange(size, device=x.device)  # (F, B, k) rows of x as (B·T, E)
+    windows = F.embedding(rows, x.reshape(batch * steps, width)).flatten(2)  # (F, B, k·E)
+    best = torch.bmm(windows, weight.flatten(1)[..., None]).squeeze(2).t()
+    return best if bias is None else best + bias
