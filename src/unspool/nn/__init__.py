@@ -1,1 +1,36 @@
+"""Layers for texts of different lengths, with torch's argument, shape and state-dict names."""
 
+from __future__ import annotations
+
+from unspool.nn.convolutional import ConvPool, DilatedConv, StackedConv, TextConv
+from unspool.nn.dropout import VariationalDropout, WordDropout, max_norm_
+from unspool.nn.embedding import Embedding
+from unspool.nn.pooling import (
+    POOLINGS,
+    AttentionPool,
+    LastPool,
+    MaxPool,
+    MeanPool,
+    MeanVariancePool,
+    Pooling,
+    make_pooling,
+)
+
+__all__ = [
+    "POOLINGS",
+    "AttentionPool",
+    "ConvPool",
+    "DilatedConv",
+    "Embedding",
+    "LastPool",
+    "MaxPool",
+    "MeanPool",
+    "MeanVariancePool",
+    "Pooling",
+    "StackedConv",
+    "TextConv",
+    "VariationalDropout",
+    "WordDropout",
+    "make_pooling",
+    "max_norm_",
+]
