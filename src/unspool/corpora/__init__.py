@@ -1,1 +1,25 @@
+"""Corpora by name: what there is, where it is from, and a file of it on this disk.
 
+`known()` is the table, `find(name)` one entry of it, `fetch(name)` the path of its file, fetched once and cached, and
+`locate(given)` what stands for a path or a name wherever data is asked for. docs: `unspool data list`.
+"""
+
+from unspool.corpora.cache import cached, cached_record
+from unspool.corpora.catalogue import OFFLINE_CLASSIFY, OFFLINE_GENERATE, find, known
+from unspool.corpora.entry import Content, Corpus, CorpusError
+from unspool.corpora.fetching import fetch, locate, resolve
+
+__all__ = [
+    "OFFLINE_CLASSIFY",
+    "OFFLINE_GENERATE",
+    "Content",
+    "Corpus",
+    "CorpusError",
+    "cached",
+    "cached_record",
+    "fetch",
+    "find",
+    "known",
+    "locate",
+    "resolve",
+]
