@@ -2,6 +2,18 @@
 
 from __future__ import annotations
 
+from unspool.nn.cells import (
+    GRU,
+    LSTM,
+    QRNN,
+    RECURRENT,
+    RNN,
+    MinGRU,
+    NormalisedPrototypeLSTM,
+    PeepholeLSTM,
+    PrototypeLSTM,
+    PseudoLSTM,
+)
 from unspool.nn.convolutional import ConvPool, DilatedConv, StackedConv, TextConv
 from unspool.nn.dropout import VariationalDropout, WordDropout, max_norm_
 from unspool.nn.embedding import Embedding
@@ -17,7 +29,12 @@ from unspool.nn.pooling import (
 )
 
 __all__ = [
+    "GRU",
+    "LSTM",
     "POOLINGS",
+    "QRNN",
+    "RECURRENT",
+    "RNN",
     "AttentionPool",
     "ConvPool",
     "DilatedConv",
@@ -26,7 +43,12 @@ __all__ = [
     "MaxPool",
     "MeanPool",
     "MeanVariancePool",
+    "MinGRU",
+    "NormalisedPrototypeLSTM",
+    "PeepholeLSTM",
     "Pooling",
+    "PrototypeLSTM",
+    "PseudoLSTM",
     "StackedConv",
     "TextConv",
     "VariationalDropout",

@@ -58,11 +58,11 @@ def checked_call(
     weights: Weights,
     lengths: Tensor | None,
     *,
-    reverse: bool,
-    state_mask: Tensor | None,
-    zoneout: Tensor | float | None,
-    nonlinearity: str,
-    reset_after: bool,
+    reverse: bool = False,
+    state_mask: Tensor | None = None,
+    zoneout: Tensor | float | None = None,
+    nonlinearity: str = "tanh",
+    reset_after: bool = True,
 ) -> Call:
     """The arguments as a Call. Raises TypeError or ValueError naming the argument that does not fit."""
     layout = layout_of(cell)

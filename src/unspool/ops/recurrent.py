@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import Tensor
 
 from unspool.ops import fused, reference
@@ -51,3 +53,10 @@ def run(
         reset_after=reset_after,
     )
     return fused.run(call) if fused.takes(call) else reference.run(call)
+
+
+def trace(
+    cell: str, x: Tensor, state: State, weights: Weights, lengths: Tensor | None = None, **options: Any
+) -> reference.Trace:
+    """Gates and states at every step; takes what `run` takes, and computes the definition."""
+    return reference.trace(checked_call(cell, x, state, weights, lengths, **options))

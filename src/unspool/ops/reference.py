@@ -21,11 +21,12 @@ from unspool.ops.lengths import keep, reverse_rows, valid_steps
 class Trace:
     """What a layer in one direction did: everything (B, T, H), by name, and 0 past each length.
 
-    output: what the layer returns. `gates`: each gate and candidate of the cell's layout. `states`: each state
-    after its step, as it is carried on (for the prototype family the raw s).
+    output and final: what the layer returns. `gates`: each gate and candidate of the cell's layout. `states`:
+    each state after its step, as it is carried on (for the prototype family the raw s).
     """
 
     output: Tensor
+    final: State
     gates: dict[str, Tensor]
     states: dict[str, Tensor]
 
@@ -46,7 +47,7 @@ def run(call: Call) -> tuple[Tensor, State]:
 def trace(call: Call) -> Trace:
     """Gates, states and output of every step of the call."""
     record = _Record()
-    output, _ = _loop(call, record)
+    output, final = _loop(call, record)
     valid = None if call.lengths is None else valid_steps(call.lengths, output.shape[1])
 
     def over_time(steps: list[Tensor]) -> Tensor:
@@ -58,7 +59,7 @@ def trace(call: Call) -> Trace:
     states = {
         name: over_time([record.states[t][index] for t in order]) for index, name in enumerate(call.layout.states)
     }
-    return Trace(output, gates, states)
+    return Trace(output, final, gates, states)
 
 
 def project(call: Call, x: Tensor) -> Tensor:
