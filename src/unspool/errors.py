@@ -1,12 +1,12 @@
 """The error family. Each carries one sentence that says what was expected, what came, and what to do.
 
-    UnspoolError                 exit code 1: the work failed
-    ├── UsageError               exit code 2: the request or the input is wrong
-    │   ├── DataError            a data file cannot be used; names file and row
-    │   ├── SettingError         a setting is unknown, out of range, or does not fit the model
-    │   └── ModelFileError       a model folder or checkpoint is damaged, foreign or too new
-    ├── TrainingError            training cannot go on (loss not finite, disk full, memory)
-    └── Interrupted              a signal asked for the end; carries its number
+UnspoolError                 exit code 1: the work failed
+├── UsageError               exit code 2: the request or the input is wrong
+│   ├── DataError            a data file cannot be used; names file and row
+│   ├── SettingError         a setting is unknown, out of range, or does not fit the model
+│   └── ModelFileError       a model folder or checkpoint is damaged, foreign or too new
+├── TrainingError            training cannot go on (loss not finite, disk full, memory)
+└── Interrupted              a signal asked for the end; carries its number
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def shorten(text: object, limit: int = 80) -> str:
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """" (did you mean 'x'?)" when a known name is close, else an empty string."""
+    """ " (did you mean 'x'?)" when a known name is close, else an empty string."""
     close = difflib.get_close_matches(name, list(known), n=1)
     return f" (did you mean {close[0]!r}?)" if close else ""
 

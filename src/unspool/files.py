@@ -103,6 +103,15 @@ def read_json(path: Path) -> Any:
     return parse_json(_read_plain(path, JSON_LIMIT), path)
 
 
+def sha256_of(path: Path) -> str:
+    """Hex SHA-256 of a file's bytes, read in pieces; UsageError when it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise UsageError(f"{shorten(path, 300)} cannot be read: {error.strerror}") from error
+
+
 def parse_json(content: bytes, origin: Path) -> Any:
     """Strict JSON from bytes; `origin` is named in the message of the ModelFileError."""
     try:

@@ -1,1 +1,72 @@
+"""The command `unspool`: one file a sub-command, loaded when it is called, so that `--help` stays quick."""
 
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Sequence
+
+from cyclopts import App, CycloptsError
+
+from unspool._version import __version__
+from unspool.errors import Interrupted, UnspoolError
+from unspool.signals import raise_on_signal
+
+COMMANDS = {
+    "train": "Train a model on labelled texts and print its figure beside the baseline's.",
+    "resume": "Go on with a training run that was stopped or killed.",
+    "evaluate": "Measure a model on labelled texts.",
+    "predict": "Answer texts, one line each.",
+    "demo": "Train rnn, gru, lstm and cnn on film-review sentences and compare them.",
+    "doctor": "Print versions, the compute backend and the threads.",
+}
+
+
+def make_app() -> App:
+    """The whole command grammar; nothing of it imports torch."""
+    app = App(
+        name="unspool",
+        help="Recurrent and convolutional sequence models on your own text, in minutes, on an ordinary CPU.",
+        version=__version__,
+        help_format="plaintext",
+        suppress_keyboard_interrupt=False,
+    )
+    for name, text in COMMANDS.items():
+        app.command(f"unspool.cli.{name}:{name}", name=name, help=text)
+    data = App(name="data", help="Corpora known by name: list them, get one.", help_format="plaintext")
+    data.command("unspool.cli.data:list_corpora", name="list", help="List the corpora.")
+    data.command("unspool.cli.data:get", name="get", help="Fetch a corpus and print its path.")
+    app.command(data)
+    return app
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code. Errors become one sentence on stderr, results stay on stdout."""
+    raise_on_signal()
+    try:
+        make_app()(arguments, exit_on_error=False, print_error=False, result_action="return_value")
+    except CycloptsError as error:
+        return _fail(str(error), 2)
+    except Interrupted as error:
+        _fail(str(error), 0)
+        return 128 + error.signal_number
+    except UnspoolError as error:
+        return _fail(str(error), error.exit_code)
+    except MemoryError:
+        return _fail("memory ran out: use fewer or shorter texts, or a smaller model", 1)
+    except BrokenPipeError:  # the reader of our output has gone; Python would complain at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
+    return 0
+
+
+def main() -> None:
+    """Entry point of the installed command."""
+    sys.exit(run())
+
+
+def _fail(message: str, code: int) -> int:
+    line = " ".join(message.split())
+    sys.stderr.write(f"unspool: {line}\n")
+    return code

@@ -40,8 +40,8 @@ def get(name: str, *, refresh: bool = False, json: bool = False) -> None:
 
 def _entry(corpus: corpora.Corpus) -> dict[str, Any]:
     """What is told about a corpus; the measured figures are there once it is cached."""
-    record = corpora.cached_record(corpus) or {}
-    path = corpora.cached(corpus)
+    copy = corpora.cached(corpus)
+    record = {} if copy is None else copy.record
     return {
         "name": corpus.name,
         "task": corpus.task,
@@ -50,7 +50,7 @@ def _entry(corpus: corpora.Corpus) -> dict[str, Any]:
         "licence": corpus.licence,
         "origin": corpus.origin,
         "offline": corpus.offline,
-        "path": None if path is None else str(path),
+        "path": None if copy is None else str(copy.path),
         "examples": record.get("examples"),
         "classes": record.get("classes"),
         "sha256": record.get("sha256"),

@@ -1,1 +1,1 @@
-
+"""Whole networks: token ids and lengths in, a loss or log-probabilities out."""

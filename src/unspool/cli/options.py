@@ -1,0 +1,78 @@
+"""Flags that several commands share; every setting is a flag, made from the one table in `config`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, make_dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from unspool import config
+from unspool.text.readers import ReadOptions
+
+
+def _flag_type(name: str) -> Any:
+    """What the command line takes for a setting: a text where the table knows how to read one."""
+    return str if name == "region_sizes" else config.Settings.model_fields[name].annotation
+
+
+SettingFlags: Any = make_dataclass(
+    "SettingFlags",
+    [
+        (name, Annotated[_flag_type(name) | None, Parameter(help=field.description or "", group="Settings")], None)
+        for name, field in config.Settings.model_fields.items()
+    ],
+    frozen=True,
+)
+
+
+def given_settings(flags: Any, file: Path | None) -> dict[str, Any]:
+    """The settings a user gave: the TOML file's, and the flags' on top."""
+    from_file = config.read_toml(file) if file else {}
+    from_flags = {field.name: getattr(flags, field.name) for field in fields(flags)} if flags else {}
+    return {**from_file, **{name: value for name, value in from_flags.items() if value is not None}}
+
+
+@Parameter(name="*", group="Reading")
+@dataclass(frozen=True)
+class ReadFlags:
+    """How to read a data file; what is not given is found out.
+
+    Attributes
+    ----------
+    text_column
+        Column of the texts: a name, or a number from 1.
+    label_column
+        Column of the labels: a name, or a number from 1.
+    separator
+        comma, tab, semicolon or pipe.
+    header
+        Whether a table's first row names its columns.
+    encoding
+        Any text encoding Python knows.
+    format
+        csv, tsv, jsonl, fasttext, lines (label, space, text), folder, or text.
+    """
+
+    text_column: str | None = None
+    label_column: str | None = None
+    separator: str | None = None
+    header: bool | None = None
+    encoding: str | None = None
+    format: str | None = None
+
+    def options(self) -> ReadOptions:
+        """As the readers take them: a column that is all digits is a number."""
+        return ReadOptions(
+            _column(self.text_column),
+            _column(self.label_column),
+            self.separator,
+            self.header,
+            self.encoding,
+            self.format,
+        )
+
+
+def _column(name: str | None) -> str | int | None:
+    return int(name) if name is not None and name.isascii() and name.isdigit() else name

@@ -1,0 +1,57 @@
+"""`unspool predict MODEL`: one answer a line, in order."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from unspool.cli.options import ReadFlags
+from unspool.cli.output import note, result, result_json
+from unspool.errors import UsageError, shorten
+
+
+def predict(
+    model: Path,
+    *texts: str,
+    input: str | None = None,
+    json: bool = False,
+    read: ReadFlags | None = None,
+) -> None:
+    """Answer each text with its label and the probability of that label, one line a text, in order.
+
+    Parameters
+    ----------
+    model
+        A model folder, or the folder of a finished run.
+    texts
+        The texts; without any, --input or standard input is read.
+    input
+        File with one text a line, or a table; - is standard input.
+    json
+        One JSON object a line, with the probabilities of all labels.
+    """
+    from unspool import predictor
+    from unspool.text.readers import read_texts
+
+    if texts and input is not None:
+        raise UsageError("give texts or --input, not both")
+    if not texts and input is None and sys.stdin.isatty():
+        raise UsageError("there is nothing to answer: give texts, or a file with --input")
+    loaded = predictor.load(model)
+    asked = list(texts)
+    if not texts:
+        found = read_texts(input or "-", (read or ReadFlags()).options())
+        asked = found.texts
+        for line in found.notes:
+            note(f"read       {line}")
+    for row in np.exp(loaded.log_probabilities(asked)):
+        best = int(row.argmax())
+        if json:
+            shares = {label: round(float(share), 6) for label, share in zip(loaded.labels, row, strict=True)}
+            result_json(
+                {"label": loaded.labels[best], "probability": shares[loaded.labels[best]], "probabilities": shares}
+            )
+        else:
+            result(f"{shorten(loaded.labels[best], 1000)}\t{row[best]:.4f}")

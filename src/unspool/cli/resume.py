@@ -1,0 +1,27 @@
+"""`unspool resume RUN`: go on where a run was stopped or killed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from unspool.cli.output import note, stderr_console
+from unspool.cli.train import tell
+
+
+def resume(run: Path, *, allow_changed: bool = False, json: bool = False) -> None:
+    """Go on with a run from its newest whole checkpoint; the result is bit for bit that of a run never stopped.
+
+    Parameters
+    ----------
+    run
+        The folder that `unspool train` made.
+    allow_changed
+        Go on although data, settings or versions differ from the run's.
+    json
+        End with one JSON object on stdout.
+    """
+    from unspool.tasks import run as runs
+    from unspool.training.callbacks import ProgressBar
+
+    bar = ProgressBar(stderr_console())
+    tell(runs.resume(run, allow_changed=allow_changed, callbacks=(bar,), notice=note), json=json)

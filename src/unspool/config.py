@@ -1,0 +1,163 @@
+"""Every setting of a run: one flat, closed, checked table.
+
+`Settings` is what a run was made with; it comes in as TOML or flags and goes out as JSON. A user gives a mapping of
+some of its names; `resolve` puts it on top of the model's recipe and refuses what has no effect there.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from unspool.errors import SettingError, nearest, shorten
+
+Cell = Literal["rnn", "gru", "lstm", "peephole", "prototype", "normalised", "pseudo", "mingru", "qrnn"]
+Level = Literal["word", "char", "byte", "bpe"]
+Pooling = Literal["last", "max", "mean", "mean+variance", "attention"]
+Optimizer = Literal["adamw", "adadelta", "rmsprop", "sgd"]
+VectorMode = Literal["static", "nonstatic", "multichannel"]
+
+CELLS: tuple[str, ...] = get_args(Cell)
+CNN_CELLS = tuple(f"cnn-{cell}" for cell in CELLS)
+CNNS = ("cnn", "stacked-cnn", "dilated-cnn")
+NETWORKS = (*CELLS, *CNNS, *CNN_CELLS)
+MODELS = (*NETWORKS, "bow")
+
+Share = Annotated[float, Field(ge=0.0, lt=1.0)]
+
+
+def _split_sizes(value: Any) -> Any:
+    return tuple(value.split(",")) if isinstance(value, str) else value
+
+
+Sizes = Annotated[tuple[int, ...], BeforeValidator(_split_sizes)]
+
+
+class Settings(BaseModel):
+    """The settings of a run and their defaults; `models/recipes.py` changes some per model."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, protected_namespaces=())
+
+    model: str = Field("lstm", description="Network: " + ", ".join((*CELLS, *CNNS, "cnn-<cell>", "bow")))
+
+    level: Level | None = Field(None, description="Token level; found from the texts when not given")
+    lowercase: bool | None = Field(None, description="Fold case; by default at level word only")
+    min_count: int | None = Field(None, ge=1, le=10**6, description="A token seen less often in training is unknown")
+    max_vocabulary: int | None = Field(None, ge=1, le=10**7, description="Most frequent tokens kept")
+    max_length: int = Field(400, ge=1, le=10**8, description="Tokens read of a text")
+    keep: Literal["head", "tail", "both"] = Field("both", description="Which end of a longer text is read")
+
+    embedding: int = Field(100, ge=1, le=8192, description="Width of the token vectors")
+    vectors_mode: VectorMode = Field("nonstatic", description="Use of --vectors: frozen, fine-tuned, or both")
+    hidden: int = Field(128, ge=1, le=16384, description="Units per direction of a recurrent layer")
+    layers: int = Field(1, ge=1, le=32, description="Recurrent layers, blocks of dilated-cnn, stages of stacked-cnn")
+    bidirectional: bool = Field(True, description="Read each text in both directions")
+    pooling: Pooling = Field("max", description="How the steps become one vector")
+    reset_after: bool = Field(True, description="gru: reset gate after the product (torch, Keras) or before it")
+    kernel_size: int = Field(3, ge=1, le=64, description="Tokens a window covers (dilated-cnn, cnn-<cell>, qrnn)")
+    pool_size: int = Field(4, ge=1, le=64, description="Windows pooled into one step (cnn-<cell>)")
+    region_sizes: Sizes = Field((3, 4, 5), description="Window sizes of the region CNN, as 3,4,5")
+    filters: int = Field(100, ge=1, le=8192, description="Filters of each region size or convolution")
+
+    dropout: Share = Field(0.5, description="Dropout before the output layer")
+    embedding_dropout: Share = Field(0.0, description="Dropout of token vectors, one mask per text")
+    word_dropout: Share = Field(0.0, description="Share of training tokens read as unknown")
+    recurrent_dropout: Share = Field(0.0, description="Variational dropout of the recurrent state")
+    zoneout: Share = Field(0.0, description="Share of state units that keep their old value")
+    layer_norm: bool = Field(False, description="Layer normalisation inside the recurrent layers")
+    residual: bool = Field(False, description="Add each further recurrent layer's input to its output")
+    max_norm: float | None = Field(None, gt=0, description="Largest norm of an output row (Kim 2014: 3)")
+
+    optimizer: Optimizer = Field("adamw", description="adamw, adadelta, rmsprop or sgd")
+    learning_rate: float = Field(1e-3, gt=0, le=1e30, description="Peak learning rate")
+    weight_decay: float = Field(0.01, ge=0, le=10, description="Decoupled weight decay")
+    warmup: Share = Field(0.1, description="Share of the steps in which the rate rises")
+    clip: float = Field(1.0, gt=0, description="Largest norm of the gradient")
+    label_smoothing: Share = Field(0.0, description="Share of each target given to all labels")
+    batch_size: int = Field(32, ge=1, le=2**20, description="Texts per step")
+    epochs: int | None = Field(
+        None, ge=1, le=10**6, description="Passes over the texts; from their number if not given"
+    )
+    patience: int = Field(4, ge=1, description="Epochs without a better validation score before the end")
+    minutes: float | None = Field(None, gt=0, description="Most wall time; schedule and stopping adapt")
+    validation: float = Field(0.1, gt=0, lt=1, description="Share of the texts held out for validation")
+    seed: int = Field(0, ge=0, lt=2**32, description="Seed of everything random")
+
+
+RECURRENT = frozenset((*CELLS, *CNN_CELLS))
+_BOW = frozenset(("model", "level", "lowercase", "min_count", "validation", "seed"))
+_ONLY: dict[str, frozenset[str]] = {
+    "hidden": RECURRENT,
+    "layers": RECURRENT | {"dilated-cnn", "stacked-cnn"},
+    "bidirectional": RECURRENT,
+    "pooling": RECURRENT | {"dilated-cnn", "stacked-cnn", "cnn"},
+    "reset_after": frozenset(("gru", "cnn-gru")),
+    "kernel_size": frozenset(("qrnn", "dilated-cnn", "stacked-cnn", *CNN_CELLS)),
+    "pool_size": frozenset(("stacked-cnn", *CNN_CELLS)),
+    "region_sizes": frozenset(("cnn",)),
+    "filters": frozenset((*CNNS, *CNN_CELLS)),
+    "recurrent_dropout": RECURRENT - {"mingru", "qrnn", "cnn-mingru", "cnn-qrnn"},
+    "zoneout": RECURRENT,
+    "layer_norm": RECURRENT,
+    "residual": RECURRENT,
+}
+
+
+def uses(model: str, setting: str) -> bool:
+    """Whether `setting` has an effect on `model`."""
+    if model == "bow":
+        return setting in _BOW
+    return model in _ONLY.get(setting, frozenset(NETWORKS))
+
+
+def resolve(recipe: Mapping[str, Any], given: Mapping[str, Any]) -> Settings:
+    """`given` on top of `recipe` on top of the defaults.
+
+    Raises SettingError for an unknown name, a value out of range, or a setting without effect on the model.
+    """
+    for name in given:
+        if name not in Settings.model_fields:
+            raise SettingError(f"there is no setting {shorten(name)!r}{nearest(name, Settings.model_fields)}")
+    settings = parse({**recipe, **given})
+    if useless := [name for name in given if not uses(settings.model, name)]:
+        raise SettingError(f"{flag(useless[0])} has no effect on the model {settings.model!r}: leave it out")
+    return settings
+
+
+def parse(values: Mapping[str, Any]) -> Settings:
+    """Settings from plain values, checked; the SettingError names the first wrong one and what is allowed."""
+    try:
+        settings = Settings.model_validate(dict(values))
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = str(first["loc"][0]) if first["loc"] else "settings"
+        if first["type"] == "extra_forbidden":
+            raise SettingError(f"there is no setting {shorten(name)!r}{nearest(name, Settings.model_fields)}") from None
+        raise SettingError(f"{flag(name)} is {shorten(first['input'])!r}: {first['msg'].lower()}") from None
+    if settings.model not in MODELS:
+        known = ", ".join((*CELLS, *CNNS, "cnn-<cell>", "bow"))
+        raise SettingError(
+            f"there is no model {shorten(settings.model)!r}{nearest(settings.model, MODELS)}; known: {known}"
+        )
+    if not settings.region_sizes or not all(1 <= size <= 64 for size in settings.region_sizes):
+        raise SettingError(f"--region-sizes is {settings.region_sizes}: expected one or more sizes from 1 to 64")
+    return settings
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Overrides from a TOML file of `name = value` lines; names may use - or _."""
+    try:
+        with path.open("rb") as file:
+            values = tomllib.load(file)
+    except (OSError, ValueError) as error:
+        raise SettingError(f"the settings file {shorten(path, 300)} cannot be read: {shorten(error, 200)}") from error
+    return {name.replace("-", "_"): value for name, value in values.items()}
+
+
+def flag(name: str) -> str:
+    """How a setting is written on the command line."""
+    return "--" + name.replace("_", "-")

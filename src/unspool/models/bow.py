@@ -1,0 +1,97 @@
+"""The linear baseline: n-grams, TF-IDF, one-against-rest logistic regression; all of it
+scikit-learn's.
+
+n-grams are 1–2 words, or 1–3 characters where the texts are read by character.
+
+Every training prints its figure beside the network's, and `--model bow` makes it a model of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.base import clone
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression
+
+WORD = r"\w\w+"
+INVERSE_REGULARISATION = 30.0
+
+
+class Bow:
+    """A fitted baseline.
+
+    Attributes:
+        ngrams: the n-grams in column order.
+        idf: (n,) weights; coefficients: (1 or C, n); intercept: (1 or C,), all float32 (one row for two labels).
+    """
+
+    def __init__(
+        self,
+        ngrams: Sequence[str],
+        idf: npt.NDArray[np.float32],
+        coefficients: npt.NDArray[np.float32],
+        intercept: npt.NDArray[np.float32],
+        *,
+        level: str,
+        lowercase: bool,
+    ) -> None:
+        self.ngrams, self.idf, self.coefficients, self.intercept = ngrams, idf, coefficients, intercept
+        self._vectorizer = _vectorizer(level, lowercase, vocabulary={ngram: i for i, ngram in enumerate(ngrams)})
+        self._vectorizer.idf_ = idf.astype(np.float64)
+
+    def log_probabilities(self, texts: Sequence[str]) -> npt.NDArray[np.float64]:
+        """(N, C) natural logarithms of the label probabilities."""
+        scores = np.asarray(self._vectorizer.transform(texts) @ self.coefficients.T.astype(np.float64)) + self.intercept
+        if scores.shape[1] == 1:  # two labels: the log-odds of the second
+            scores = np.concatenate([-scores, scores], axis=1)
+        log_shares = -np.logaddexp(0.0, -scores)  # log σ of each one-against-rest score
+        return np.asarray(log_shares - np.logaddexp.reduce(log_shares, axis=1, keepdims=True), dtype=np.float64)
+
+    def tensors(self) -> dict[str, npt.NDArray[np.float32]]:
+        """What goes into the safetensors file."""
+        return {"idf": self.idf, "coefficients": self.coefficients, "intercept": self.intercept}
+
+
+def fit(
+    texts: Sequence[str],
+    truth: npt.NDArray[np.int64],
+    *,
+    level: str = "word",
+    min_count: int = 2,
+    lowercase: bool = True,
+) -> Bow:
+    """Fit on texts and label indices 0..C-1, each of which occurs.
+
+    n-grams in fewer than `min_count` texts are left out; when none is left, all are kept out and the classes'
+    shares decide.
+    """
+    vectorizer = _vectorizer(level, lowercase, min_df=min_count)
+    try:
+        features: Any = vectorizer.fit_transform(texts)
+    except ValueError:  # no n-gram is frequent enough
+        vectorizer = _vectorizer(level, lowercase, vocabulary={"": 0})
+        features = vectorizer.fit_transform(texts)
+    binary = LogisticRegression(C=INVERSE_REGULARISATION, solver="liblinear", dual=True, max_iter=1000)
+    fitted = [binary] if truth.max() == 1 else [clone(binary) for _ in range(int(truth.max()) + 1)]
+    for label, classifier in enumerate(fitted, start=1 if truth.max() == 1 else 0):
+        classifier.fit(features, truth == label)
+    return Bow(
+        list(vectorizer.get_feature_names_out()),
+        vectorizer.idf_.astype(np.float32),
+        np.concatenate([classifier.coef_ for classifier in fitted]).astype(np.float32),
+        np.concatenate([classifier.intercept_ for classifier in fitted]).astype(np.float32),
+        level=level,
+        lowercase=lowercase,
+    )
+
+
+def _vectorizer(level: str, lowercase: bool, **options: Any) -> TfidfVectorizer:
+    if level == "word":
+        return TfidfVectorizer(
+            ngram_range=(1, 2), sublinear_tf=True, token_pattern=WORD, lowercase=lowercase, **options
+        )
+    return TfidfVectorizer(ngram_range=(1, 3), sublinear_tf=True, analyzer="char", lowercase=lowercase, **options)

@@ -1,0 +1,23 @@
+"""Default settings per model, found by the experiments in docs/experiments.md on validation data."""
+
+from __future__ import annotations
+
+from typing import Any
+
+DEFAULT_MODEL = "cnn-lstm"
+
+_RECURRENT: dict[str, Any] = {}
+_REGION_CNN: dict[str, Any] = {}
+_CNN_RECURRENT: dict[str, Any] = {}
+_OTHERS: dict[str, dict[str, Any]] = {
+    "cnn": _REGION_CNN,
+    "stacked-cnn": {"filters": 128, "kernel_size": 5, "pool_size": 5, "layers": 3},
+    "dilated-cnn": {"filters": 128, "layers": 4},
+    "bow": {"level": "word"},
+}
+
+
+def recipe(model: str) -> dict[str, Any]:
+    """The settings in which `model` differs from the defaults of `Settings`."""
+    base = _CNN_RECURRENT if model.startswith("cnn-") else _OTHERS.get(model, _RECURRENT)
+    return {"model": model, **base}

@@ -1,0 +1,278 @@
+"""Many to one: labelled texts to a trained classifier, its figures and its baseline's.
+
+`prepare` decides everything that can be decided from the texts and says so; `fit` trains, measures and returns.
+Neither knows files of runs: `tasks/run.py` does, and the estimator needs none.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from unspool import config
+from unspool.config import Settings
+from unspool.errors import DataError, SettingError, shorten
+from unspool.models import bow
+from unspool.models.classifier import Classifier
+from unspool.models.recipes import DEFAULT_MODEL, recipe
+from unspool.predictor import Predictor
+from unspool.text.batching import padding_share
+from unspool.text.duplicates import duplicates, overlap, text_hashes
+from unspool.text.levels import detect_level
+from unspool.text.splitting import split
+from unspool.text.tokenizers import DEFAULTS, Tokenizer, train_tokenizer
+from unspool.text.vectors import read_vectors
+from unspool.training import metrics
+from unspool.training.callbacks import Callback
+from unspool.training.classification import ClassifierData
+from unspool.training.trainer import Trainer
+
+Notice = Callable[[str], None]
+Labels = npt.NDArray[np.int64]
+
+# Small data needs many passes, large data few: see docs/experiments.md, "How many epochs".
+TARGET_STEPS, LEAST_EPOCHS, MOST_EPOCHS = 3000, 5, 60
+
+
+@dataclass(frozen=True)
+class Part:
+    """Texts with label indices."""
+
+    texts: list[str]
+    truth: Labels
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Everything that is decided before the first step; `data`, `tokenizer` and `vectors` are None for bow."""
+
+    settings: Settings
+    labels: list[str]
+    train: Part
+    validation: Part
+    tokenizer: Tokenizer | None = None
+    data: ClassifierData | None = None
+    vectors: npt.NDArray[np.float32] | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A trained predictor and what is known about it; figures as `metrics.report` gives them."""
+
+    predictor: Predictor
+    validation: dict[str, Any]
+    baseline: dict[str, Any]
+    epochs: int
+    seconds: float
+
+    @property
+    def beats_baseline(self) -> bool:
+        return bool(self.validation["accuracy"] > self.baseline["accuracy"])
+
+
+def prepare(
+    texts: Sequence[str],
+    labels: Sequence[str],
+    given: Mapping[str, Any],
+    *,
+    validation: tuple[Sequence[str], Sequence[str]] | None = None,
+    vectors: Path | None = None,
+    notice: Notice = lambda _: None,
+) -> Prepared:
+    """Split, tokenise and settle every setting; each decision goes to `notice` in one line.
+
+    texts, labels: the labelled texts, at least two labels. given: the settings the user gave. validation: texts and
+    labels to validate on instead of a share of the texts. vectors: a GloVe or word2vec text file.
+    """
+    settings = config.resolve(recipe(str(given.get("model", DEFAULT_MODEL))), given)
+    names = sorted(set(labels))
+    _tell_labels(texts, labels, names, notice)
+    train, held_out = _parts(texts, labels, names, settings, validation, notice)
+    settings = _settle_level(settings, given, train.texts, notice)
+    if settings.model == "bow":
+        return Prepared(settings, names, train, held_out)
+    tokenizer = train_tokenizer(
+        settings.level or "word",
+        train.texts,
+        min_count=settings.min_count if settings.level != "byte" else None,
+        max_size=settings.max_vocabulary if settings.level != "byte" else None,
+        lowercase=settings.lowercase,
+    )
+    matrix, settings = _vectors(vectors, settings, given, tokenizer, notice)
+    settings, data = _encode(settings, tokenizer, train, held_out, notice)
+    return Prepared(settings, names, train, held_out, tokenizer, data, matrix)
+
+
+def fit(
+    prepared: Prepared,
+    *,
+    folder: Path | None = None,
+    resume: bool = False,
+    deadline: float | None = None,
+    callbacks: Sequence[Callback] = (),
+    notice: Notice = lambda _: None,
+) -> Outcome:
+    """Fit the baseline, then the network; `folder` is where checkpoints go, `resume` takes up the newest one."""
+    started = time.monotonic()
+    linear = _fit_bow(prepared)
+    truth, labels = prepared.validation.truth, prepared.labels
+    baseline = metrics.report(linear.log_probabilities(prepared.validation.texts), truth, labels)
+    notice(f"baseline   bow (linear, TF-IDF n-grams): accuracy {baseline['accuracy']:.4f}")
+    seen = _seen(prepared.train.texts)
+    if prepared.data is None or prepared.tokenizer is None:
+        predictor = Predictor(labels, prepared.settings, linear, seen=seen)
+        return Outcome(predictor, baseline, baseline, 0, time.monotonic() - started)
+    network = _network(prepared)
+    predictor = Predictor(labels, prepared.settings, network, prepared.tokenizer, _mode(prepared), seen)
+    notice(f"model      {prepared.settings.model}, {predictor.parameters():,} parameters")
+    trainer = Trainer(network, prepared.data, prepared.settings, folder=folder, deadline=deadline, callbacks=callbacks)
+    if resume and not trainer.resume(notice):
+        notice("no checkpoint was completed yet: training starts from the beginning")
+    progress = trainer.fit()
+    figures = metrics.report(predictor.log_probabilities(prepared.validation.texts), truth, labels)
+    return Outcome(predictor, figures, baseline, progress.epoch, time.monotonic() - started)
+
+
+def _tell_labels(texts: Sequence[str], labels: Sequence[str], names: list[str], notice: Notice) -> None:
+    counts = Counter(labels)
+    shown = ", ".join(f"{shorten(name, 30)} {count:,}" for name, count in counts.most_common(8))
+    notice(f"labels     {len(names)}: {shown}{', …' if len(names) > 8 else ''}")
+    found = duplicates(texts, labels)
+    if found.copies:
+        notice(f"copies     {found.copies:,} texts ({found.copies / len(texts):.1%}) stand more than once")
+    if found.conflicting:
+        notice(f"conflicts  {found.conflicting:,} texts stand with different labels")
+    if single := sum(count == 1 for count in counts.values()):
+        notice(f"rare       {single} label{'s have' if single > 1 else ' has'} one text only: training, not validation")
+
+
+def _parts(
+    texts: Sequence[str],
+    labels: Sequence[str],
+    names: list[str],
+    settings: Settings,
+    validation: tuple[Sequence[str], Sequence[str]] | None,
+    notice: Notice,
+) -> tuple[Part, Part]:
+    index = {name: i for i, name in enumerate(names)}
+    truth = np.array([index[label] for label in labels], dtype=np.int64)
+    if validation is None:
+        chosen, held_out = split(texts, labels, settings.validation, settings.seed)
+        if not len(held_out):
+            raise DataError("no text can be spared for validation: give more texts, or a file with --validation-data")
+        parts = _part(texts, truth, chosen), _part(texts, truth, held_out)
+        notice(f"split      {len(chosen):,} training, {len(held_out):,} validation; copies of a text stay together")
+        return parts
+    known = [row for row, label in enumerate(validation[1]) if label in index]
+    if not known:
+        raise DataError("no label of the validation file stands in the training file")
+    if left_out := len(validation[1]) - len(known):
+        notice(f"validation {left_out:,} texts have labels never seen in training and are left out")
+    if copies := overlap(list(texts), validation[0]):
+        notice(f"overlap    {copies:,} validation texts ({copies / len(validation[0]):.1%}) also stand in training")
+    other = [validation[0][row] for row in known]
+    notice(f"split      {len(texts):,} training, {len(other):,} validation from the second file")
+    return Part(list(texts), truth), Part(other, np.array([index[validation[1][row]] for row in known], dtype=np.int64))
+
+
+def _part(texts: Sequence[str], truth: Labels, rows: Labels) -> Part:
+    return Part([texts[row] for row in rows], truth[rows])
+
+
+def _settle_level(settings: Settings, given: Mapping[str, Any], texts: list[str], notice: Notice) -> Settings:
+    level = settings.level
+    if level is None:
+        level, reason = detect_level(texts)
+        notice(f"level      {level}: {reason} (--level word|char|byte|bpe)")
+    if settings.model == "bow" and level not in ("word", "char"):
+        raise SettingError(f"--level {level} has no effect on the model 'bow': it knows word and char")
+    if level == "byte" and (useless := [name for name in ("min_count", "max_vocabulary") if name in given]):
+        raise SettingError(f"{config.flag(useless[0])} has no effect at level byte: leave it out")
+    usual = DEFAULTS[level]
+    filled = {"min_count": usual.min_count, "max_vocabulary": usual.max_size, "lowercase": usual.lowercase}
+    missing = {name: value for name, value in filled.items() if getattr(settings, name) is None}
+    return settings.model_copy(update={"level": level, **missing})
+
+
+def _vectors(
+    path: Path | None, settings: Settings, given: Mapping[str, Any], tokenizer: Tokenizer, notice: Notice
+) -> tuple[npt.NDArray[np.float32] | None, Settings]:
+    if path is None:
+        if "vectors_mode" in given:
+            raise SettingError("--vectors-mode has no effect without --vectors FILE")
+        return None, settings
+    if tokenizer.level != "word":
+        raise SettingError(f"--vectors needs --level word, the texts are read by {tokenizer.level}")
+    wanted = {tokenizer.token(index): index for index in range(2, tokenizer.size)}
+    matrix, found = read_vectors(path, wanted)
+    if given.get("embedding", matrix.shape[1]) != matrix.shape[1]:
+        raise SettingError(f"--embedding is {given['embedding']} but the vectors have {matrix.shape[1]} columns")
+    generator = np.random.default_rng(settings.seed)
+    rows = generator.uniform(-0.25, 0.25, (tokenizer.size, matrix.shape[1])).astype(np.float32)
+    rows[found] = matrix[found]
+    notice(f"vectors    {int(found.sum()):,} of {len(wanted):,} words found, {matrix.shape[1]} wide")
+    return rows, settings.model_copy(update={"embedding": matrix.shape[1]})
+
+
+def _encode(
+    settings: Settings, tokenizer: Tokenizer, train: Part, held_out: Part, notice: Notice
+) -> tuple[Settings, ClassifierData]:
+    whole = tokenizer.encode_all(train.texts)
+    encoded = whole.truncate(settings.max_length, settings.keep)
+    validation = tokenizer.encode_all(held_out.texts)
+    longer = float((whole.lengths > settings.max_length).mean())
+    cut = f"; {longer:.1%} are longer than {settings.max_length} and are cut (--max-length)" if longer else ""
+    notice(
+        f"tokens     {tokenizer.size:,} kinds; {tokenizer.unknown_rate(validation):.2%} of validation tokens unknown; "
+        f"{int(np.median(whole.lengths))} a text{cut}"
+    )
+    steps = math.ceil(len(encoded) / settings.batch_size)
+    epochs = settings.epochs or min(MOST_EPOCHS, max(LEAST_EPOCHS, math.ceil(TARGET_STEPS / steps)))
+    settings = settings.model_copy(update={"epochs": epochs})
+    validation = validation.truncate(settings.max_length, settings.keep)
+    data = ClassifierData(encoded, train.truth, validation, held_out.truth, settings)
+    share = padding_share(encoded.lengths, data.order(0))
+    notice(f"batches    {steps:,} of {settings.batch_size} texts, {share:.1%} padding, at most {epochs} epochs")
+    return settings, data
+
+
+def _fit_bow(prepared: Prepared) -> bow.Bow:
+    settings = prepared.settings
+    own = settings.model == "bow"  # as a model it keeps to the minimum count; as a yardstick it may use everything
+    return bow.fit(
+        prepared.train.texts,
+        prepared.train.truth,
+        level="char" if settings.level in ("char", "byte") else "word",
+        min_count=(settings.min_count or 1) if own else 2,
+        lowercase=bool(settings.lowercase) if own else True,
+    )
+
+
+def _network(prepared: Prepared) -> Classifier:
+    assert prepared.tokenizer is not None
+    torch.manual_seed(prepared.settings.seed)
+    return Classifier(
+        prepared.settings,
+        prepared.tokenizer.size,
+        len(prepared.labels),
+        vectors=prepared.vectors,
+        vectors_mode=_mode(prepared),
+    )
+
+
+def _mode(prepared: Prepared) -> str:
+    return "rand" if prepared.vectors is None else prepared.settings.vectors_mode
+
+
+def _seen(texts: Sequence[str]) -> npt.NDArray[np.uint32]:
+    """32 bits of each training text's hash: enough to count copies, too little to confirm a guessed text."""
+    return np.unique(text_hashes(texts).astype(np.uint32))

@@ -1,0 +1,38 @@
+"""The figures of a loaded model on labelled texts, with what could make them misleading."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from unspool.predictor import Predictor
+from unspool.text.duplicates import duplicates, text_hashes
+from unspool.training import metrics
+
+
+def evaluate(predictor: Predictor, texts: Sequence[str], labels: Sequence[str]) -> dict[str, Any]:
+    """`metrics.report` of the predictor on these texts, and besides:
+
+    unseen_labels: label → texts, for labels the model cannot answer; they count as wrong.
+    seen_in_training: texts whose hash is among those of the training texts.
+    copies, conflicting: see `text.duplicates`.
+    unknown_rate: share of unknown tokens, None for the linear baseline.
+    """
+    unseen = Counter(label for label in labels if label not in set(predictor.labels))
+    names = [*predictor.labels, *sorted(unseen)]
+    index = {name: i for i, name in enumerate(names)}
+    truth = np.array([index[label] for label in labels], dtype=np.int64)
+    figures = metrics.report(predictor.log_probabilities(texts), truth, names)
+    found = duplicates(texts, labels)
+    tokenizer = predictor.tokenizer
+    return {
+        **figures,
+        "unseen_labels": dict(unseen),
+        "seen_in_training": int(np.isin(text_hashes(texts).astype(np.uint32), predictor.seen).sum()),
+        "copies": found.copies,
+        "conflicting": found.conflicting,
+        "unknown_rate": tokenizer.unknown_rate(predictor.encode(texts)) if tokenizer else None,
+    }

@@ -1,0 +1,217 @@
+"""A training run on disk: `run.json` says what was asked, checkpoints where it stands, `model/` what came of it.
+
+    reviews.unspool/   run.json · metrics.jsonl · checkpoints/ · model/
+
+`run.json` is written before anything is trained, so that a run can be taken up after a kill at any moment; `resume`
+reads the data again and refuses to go on when data, settings or versions differ from the run's.
+"""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from unspool import files, native
+from unspool._version import __version__
+from unspool.errors import ModelFileError, SettingError, TrainingError, UsageError, shorten
+from unspool.predictor import save
+from unspool.tasks import classify
+from unspool.tasks.card import make_card, make_readme
+from unspool.tasks.classify import Outcome, Prepared
+from unspool.text.readers import LabelledTexts, ReadOptions, read_labelled
+from unspool.training.callbacks import Callback, MetricsLog
+
+FORMAT = 1
+RUN_FILE = "run.json"
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a user asked for.
+
+    Attributes:
+        data: labelled texts.
+        given: settings by name, as given.
+        read: how to read the files.
+        validation: labelled texts to validate on, or None for a share of `data`.
+        vectors: pretrained word vectors, or None.
+    """
+
+    data: Path
+    given: Mapping[str, Any] = field(default_factory=dict)
+    read: ReadOptions = field(default_factory=ReadOptions)
+    validation: Path | None = None
+    vectors: Path | None = None
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The run's folder, its model's folder, and the figures."""
+
+    folder: Path
+    model: Path
+    outcome: Outcome
+
+
+def free_folder(data: Path) -> Path:
+    """`<name>.unspool` in the current folder, or the first `<name>-2.unspool`, … that does not exist."""
+    stem = data.name.split(".")[0] or "texts"
+    candidate, number = Path(f"{stem}.unspool"), 2
+    while candidate.exists():
+        candidate, number = Path(f"{stem}-{number}.unspool"), number + 1
+    return candidate
+
+
+def start(
+    request: Request,
+    folder: Path,
+    *,
+    callbacks: Sequence[Callback] = (),
+    notice: Callable[[str], None] = lambda _: None,
+) -> Finished:
+    """Read, prepare, make the run's folder, train and publish the model.
+
+    Raises UsageError before anything is written when the folder is taken, or the data or a setting cannot be used.
+    """
+    started = time.monotonic()
+    if folder.exists():
+        raise UsageError(
+            f"{shorten(folder, 300)} exists: choose another --out, or unspool resume {shorten(folder, 300)}"
+        )
+    data, prepared, facts = _read(request, notice)
+    files.make_folder(folder)
+    files.publish(folder / RUN_FILE, files.to_json({"format": FORMAT, "request": _plain(request), "facts": facts}))
+    _check_space(folder, prepared)
+    return _train(request, folder, data, prepared, callbacks, notice, started=started, resume=False)
+
+
+def resume(
+    folder: Path,
+    *,
+    allow_changed: bool = False,
+    callbacks: Sequence[Callback] = (),
+    notice: Callable[[str], None] = lambda _: None,
+) -> Finished:
+    """Take up a run where its newest undamaged checkpoint stands.
+
+    Raises UsageError naming what differs from the run when data, settings or versions changed, unless
+    `allow_changed`; another thread count is only told.
+    """
+    started = time.monotonic()
+    if not (folder / RUN_FILE).exists():
+        raise ModelFileError(f"{shorten(folder, 300)} is not a run: it has no {RUN_FILE}")
+    values = files.read_json(folder / RUN_FILE)
+    request, before = _parse(values, folder)
+    data, prepared, facts = _read(request, lambda _: None)
+    changed = [name for name in facts if name != "threads" and facts[name] != before.get(name)]
+    if changed and not allow_changed:
+        shown = "; ".join(f"{name} was {_short(before.get(name))}, is {_short(facts[name])}" for name in changed)
+        raise UsageError(f"this differs from the run: {shown}. Go on all the same with --allow-changed")
+    if facts["threads"] != before.get("threads"):
+        notice(f"threads    {before.get('threads')} before, {facts['threads']} now: the last digits may differ")
+    return _train(request, folder, data, prepared, callbacks, notice, started=started, resume=True)
+
+
+def _read(request: Request, notice: Callable[[str], None]) -> tuple[LabelledTexts, Prepared, dict[str, Any]]:
+    data = read_labelled(request.data, request.read)
+    for note in data.notes:
+        notice(f"read       {note}")
+    other = read_labelled(request.validation, request.read) if request.validation else None
+    prepared = classify.prepare(
+        data.texts,
+        data.labels,
+        request.given,
+        validation=(other.texts, other.labels) if other else None,
+        vectors=request.vectors,
+        notice=notice,
+    )
+    facts = {
+        "data": data.fingerprint,
+        "validation": other.fingerprint if other else None,
+        "vectors": files.sha256_of(request.vectors) if request.vectors else None,
+        "labels": prepared.labels,
+        "settings": prepared.settings.model_dump(mode="json"),
+        "unspool": __version__,
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "kernels": native.backend(),
+        "threads": torch.get_num_threads(),
+    }
+    return data, prepared, facts
+
+
+def _train(
+    request: Request,
+    folder: Path,
+    data: LabelledTexts,
+    prepared: Prepared,
+    callbacks: Sequence[Callback],
+    notice: Callable[[str], None],
+    *,
+    started: float,
+    resume: bool,
+) -> Finished:
+    minutes = prepared.settings.minutes
+    outcome = classify.fit(
+        prepared,
+        folder=folder / "checkpoints",
+        resume=resume,
+        deadline=None if minutes is None else started + 60 * minutes,
+        callbacks=(MetricsLog(folder / "metrics.jsonl"), *callbacks),
+        notice=notice,
+    )
+    card = make_card(request.data.name, data, prepared, outcome)
+    outcome.predictor.card = card
+    save(outcome.predictor, folder / "model", make_readme(folder.name, card))
+    return Finished(folder, folder / "model", outcome)
+
+
+def _check_space(folder: Path, prepared: Prepared) -> None:
+    """Refuse to begin what the disk cannot hold: three checkpoints of four copies of the weights, and the model."""
+    if prepared.tokenizer is None:
+        return
+    weights = prepared.tokenizer.size * prepared.settings.embedding * 4
+    needed, free = 13 * weights, shutil.disk_usage(folder).free
+    if free < needed:
+        raise TrainingError(f"{shorten(folder, 300)} needs {needed:,} bytes for checkpoints, the disk has {free:,}")
+
+
+def _plain(request: Request) -> dict[str, Any]:
+    def absolute(path: Path | None) -> str | None:
+        return None if path is None else str(path.absolute())
+
+    return {
+        "data": absolute(request.data),
+        "validation": absolute(request.validation),
+        "vectors": absolute(request.vectors),
+        "given": dict(request.given),
+        "read": asdict(request.read),
+    }
+
+
+def _parse(values: Any, folder: Path) -> tuple[Request, dict[str, Any]]:
+    damaged = ModelFileError(f"{folder / RUN_FILE} is damaged or of another version")
+    if not isinstance(values, dict) or values.get("format") != FORMAT or set(values) != {"format", "request", "facts"}:
+        raise damaged
+    request, facts = values["request"], values["facts"]
+    if not isinstance(request, dict) or not isinstance(facts, dict):
+        raise damaged
+    if set(request) != {"data", "validation", "vectors", "given", "read"} or not isinstance(request["data"], str):
+        raise damaged
+    try:
+        read = ReadOptions(**request["read"])
+        paths = {name: Path(request[name]) if request[name] else None for name in ("validation", "vectors")}
+        return Request(Path(request["data"]), dict(request["given"]), read, **paths), facts
+    except (TypeError, ValueError, SettingError) as error:
+        raise damaged from error
+
+
+def _short(value: Any) -> str:
+    return shorten(value, 60)

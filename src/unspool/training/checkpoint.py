@@ -1,0 +1,156 @@
+"""Everything a run needs to go on, in safetensors and JSON, two generations deep.
+
+A checkpoint is a folder `step-<n>` with `state.safetensors`, `state.json` and, last, `manifest.json`. What is in
+it is the list `Progress` plus the tensors of model, best model and optimiser. Random numbers need no place: every
+step seeds itself from (seed, step), and the order of examples from (seed, epoch).
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+from unspool import files
+from unspool.errors import ModelFileError, TrainingError, UnspoolError
+
+FORMAT = 1
+NAMES = ("state.safetensors", "state.json")
+KEPT = 2
+
+
+@dataclass
+class Progress:
+    """Where a run stands; every field is in every checkpoint."""
+
+    step: int = 0
+    epoch: int = 0
+    position: int = 0  # batches of this epoch that are done
+    planned_steps: int = 0  # end of the schedule
+    best_score: float | None = None
+    best_epoch: int = 0
+    seconds: float = 0.0  # training time used, over all resumes
+    loss_sum: float = 0.0  # of this epoch
+    finished: bool = False
+
+
+def save(
+    folder: Path,
+    progress: Progress,
+    model: nn.Module,
+    best: dict[str, Tensor],
+    optimizer: torch.optim.Optimizer,
+) -> None:
+    """Publish one checkpoint below `folder`, then drop all but the newest two.
+
+    Raises TrainingError rather than write a weight that is not finite.
+    """
+    tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
+    tensors |= {f"best.{name}": value for name, value in best.items()}
+    tensors |= optimizer_tensors(optimizer)
+    for name, value in tensors.items():
+        if not torch.isfinite(value).all():
+            raise TrainingError(f"{name} holds a value that is not finite: no checkpoint was written")
+    contents = {
+        "state.safetensors": safetensors.torch.save({k: v.contiguous() for k, v in tensors.items()}),
+        "state.json": files.to_json({"format": FORMAT, "progress": asdict(progress)}),
+    }
+    files.publish_folder(folder / f"step-{progress.step:09d}-{progress.position:06d}", contents)
+    for old in _complete(folder)[:-KEPT]:
+        shutil.rmtree(old)
+
+
+def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """The optimiser's state as named tensors `optimizer.<parameter>.<key>`."""
+    state = optimizer.state_dict()["state"]
+    return {
+        f"optimizer.{index}.{key}": value
+        for index, entry in state.items()
+        for key, value in entry.items()
+        if isinstance(value, Tensor)
+    }
+
+
+def restore(
+    folder: Path,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    notice: Callable[[str], None],
+) -> tuple[Progress, dict[str, Tensor]] | None:
+    """Load the newest undamaged checkpoint into model and optimiser.
+
+    Returns where the run stands and the best weights so far, or None when no checkpoint was ever completed. A
+    damaged one is told and the one before is taken. Raises ModelFileError when all are damaged.
+    """
+    candidates = _complete(folder)
+    for path in reversed(candidates):
+        try:
+            tensors, progress = _load(path)
+            _fill(tensors, model, optimizer)
+        except UnspoolError as error:
+            notice(f"checkpoint {path.name} is damaged ({error}); the one before is taken")
+            continue
+        _drop_incomplete(folder)
+        return progress, _named(tensors, "best.")
+    if candidates:
+        raise ModelFileError(f"every checkpoint in {folder} is damaged: nothing was touched")
+    return None
+
+
+def _complete(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        return []
+    return sorted(p for p in folder.iterdir() if p.name.startswith("step-") and (p / files.MANIFEST).exists())
+
+
+def _drop_incomplete(folder: Path) -> None:
+    complete = set(_complete(folder))
+    for path in folder.iterdir() if folder.is_dir() else ():
+        if path.is_dir() and path not in complete:
+            shutil.rmtree(path)
+
+
+def _load(path: Path) -> tuple[dict[str, Tensor], Progress]:
+    contents = files.read_folder(path, NAMES)
+    if set(contents) != set(NAMES):
+        raise ModelFileError(f"{path} lacks one of {', '.join(NAMES)}")
+    state = files.parse_json(contents["state.json"], path / "state.json")
+    if not isinstance(state, dict) or state.get("format") != FORMAT:
+        raise ModelFileError(f"{path / 'state.json'} is not of checkpoint format {FORMAT}")
+    return _parse_tensors(contents["state.safetensors"], path), _parse_progress(state.get("progress"), path)
+
+
+def _parse_tensors(content: bytes, path: Path) -> dict[str, Tensor]:
+    try:
+        return safetensors.torch.load(content)
+    except (safetensors.SafetensorError, ValueError, KeyError) as error:
+        raise ModelFileError(f"{path / 'state.safetensors'} is not a safetensors file: {error}") from error
+
+
+def _parse_progress(values: Any, path: Path) -> Progress:
+    names = {field.name for field in fields(Progress)}
+    if not isinstance(values, dict) or set(values) != names:
+        raise ModelFileError(f"{path / 'state.json'} must hold exactly {', '.join(sorted(names))}")
+    return Progress(**values)
+
+
+def _fill(tensors: dict[str, Tensor], model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, value in _named(tensors, "optimizer.").items():
+        index, key = name.split(".", 1)
+        state.setdefault(int(index), {})[key] = value
+    try:
+        model.load_state_dict(_named(tensors, "model."))
+        optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+    except (RuntimeError, ValueError) as error:
+        raise ModelFileError(f"the checkpoint does not fit the model: {error}") from error
+
+
+def _named(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}

@@ -1,0 +1,63 @@
+"""The classifier's data as the loop wants it, and the pass that predicts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from unspool.config import Settings
+from unspool.models.classifier import Batch
+from unspool.text.batching import Ragged, batches, pad, sorted_batches
+from unspool.training import metrics
+
+Labels = npt.NDArray[np.int64]
+
+
+class ClassifierData:
+    """Encoded training and validation texts with label indices; implements `trainer.Data`."""
+
+    def __init__(
+        self, train: Ragged, train_labels: Labels, validation: Ragged, validation_labels: Labels, settings: Settings
+    ) -> None:
+        self.train, self.train_labels = train, train_labels
+        self.validation, self.validation_labels = validation, validation_labels
+        self.settings = settings
+
+    def order(self, epoch: int) -> Sequence[Labels]:
+        """Length-bucketed batches of row numbers."""
+        return batches(self.train.lengths, self.settings.batch_size, self.settings.seed, epoch)
+
+    def batch(self, rows: Labels) -> Batch:
+        """The padded block of some training rows."""
+        ids, lengths = pad(self.train, rows)
+        return Batch(torch.from_numpy(ids), torch.from_numpy(lengths), torch.from_numpy(self.train_labels[rows]))
+
+    def validate(self, model: nn.Module, poll: Callable[[], None]) -> Mapping[str, float]:
+        """loss, accuracy and score of the validation part; score is the accuracy, ties broken by the loss."""
+        log_probabilities = predict(model, self.validation, poll=poll)
+        matrix = metrics.confusion(
+            self.validation_labels, log_probabilities.argmax(axis=1).astype(np.int64), log_probabilities.shape[1]
+        )
+        loss, accuracy = metrics.log_loss(log_probabilities, self.validation_labels), metrics.accuracy(matrix)
+        return {"loss": loss, "accuracy": accuracy, "score": accuracy - 1e-6 * min(loss, 100.0)}
+
+
+@torch.inference_mode()
+def predict(
+    model: nn.Module, texts: Ragged, *, batch_size: int = 64, poll: Callable[[], None] = lambda: None
+) -> npt.NDArray[np.float64]:
+    """Log-probabilities (N, C) of a classifier in evaluation mode, in the order of `texts`."""
+    result: npt.NDArray[np.float64] | None = None
+    for rows in sorted_batches(texts.lengths, batch_size):
+        ids, lengths = pad(texts, rows)
+        logits = model(torch.from_numpy(ids), torch.from_numpy(lengths))
+        answers = torch.log_softmax(logits.double(), dim=1).numpy()
+        if result is None:
+            result = np.empty((len(texts), answers.shape[1]))
+        result[rows] = answers
+        poll()
+    return np.empty((0, 0)) if result is None else result

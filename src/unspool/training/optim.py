@@ -1,0 +1,50 @@
+"""The optimiser and its schedule, from settings; both are torch's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch import nn
+
+from unspool.config import Settings
+
+
+def make_optimizer(model: nn.Module, settings: Settings) -> torch.optim.Optimizer:
+    """The optimiser that `settings.optimizer` names; biases and gains are never decayed."""
+    decayed: list[nn.Parameter] = []
+    free: list[nn.Parameter] = []
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            (decayed if parameter.ndim > 1 else free).append(parameter)
+    groups = [
+        {"params": decayed, "weight_decay": settings.weight_decay},
+        {"params": free, "weight_decay": 0.0},
+    ]
+    rate = settings.learning_rate
+    if settings.optimizer == "adadelta":
+        return torch.optim.Adadelta(groups, lr=rate, foreach=True)
+    if settings.optimizer == "rmsprop":
+        return torch.optim.RMSprop(groups, lr=rate, foreach=True)
+    if settings.optimizer == "sgd":
+        return torch.optim.SGD(groups, lr=rate, momentum=0.9, foreach=True)
+    return torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.98), fused=True)
+
+
+def rate_factor(step: int, planned: int, warmup: float) -> float:
+    """Share of the peak rate at a step: a linear rise over `warmup · planned` steps, then a linear fall to zero."""
+    rising = max(1.0, warmup * planned)
+    if step < rising:
+        return (step + 1) / (rising + 1)
+    return max(0.0, (planned - step) / max(1.0, planned - rising))
+
+
+def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """Give every parameter group the learning rate `rate`."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+
+
+def clip(parameters: Iterable[torch.Tensor], limit: float) -> float:
+    """Scale the gradients to a joint norm of at most `limit`; returns the norm before."""
+    return float(nn.utils.clip_grad_norm_(parameters, limit, foreach=True))

@@ -1,0 +1,214 @@
+"""The visible loop: batches in, updates out, the best weights kept.
+
+It knows a model with `loss(batch)` and `after_step()`, and a data set that gives batches by (epoch, position) and
+validates; not texts, labels or tasks.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from unspool.config import Settings
+from unspool.errors import Interrupted, TrainingError
+from unspool.signals import Stop, listening
+from unspool.training import checkpoint, optim
+from unspool.training.callbacks import Callback
+from unspool.training.checkpoint import Progress
+
+CHECKPOINT_SECONDS = 30.0
+MEASURED_STEPS = 20
+
+
+class Data(Protocol):
+    """What the loop asks of a task's data."""
+
+    def order(self, epoch: int) -> Sequence[Any]:
+        """The batches of an epoch, as row numbers; a function of (seed, epoch) alone."""
+
+    def batch(self, rows: Any) -> Any:
+        """What the model's `loss` takes."""
+
+    def validate(self, model: nn.Module, poll: Callable[[], None]) -> Mapping[str, float]:
+        """Figures of the validation part, among them `score` (higher is better); calls `poll` between batches."""
+
+
+class Trainer:
+    """Trains `model` on `data` until the epochs, the minutes or the patience end.
+
+    Args:
+        model: has `loss(batch)` and `after_step()`.
+        data: see `Data`.
+        settings: resolved settings; `epochs` must be set.
+        folder: where checkpoints go, or None to keep nothing on disk.
+        deadline: `time.monotonic()` value at which training must have ended, or None.
+        callbacks: watchers.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        data: Data,
+        settings: Settings,
+        *,
+        folder: Path | None = None,
+        deadline: float | None = None,
+        callbacks: Sequence[Callback] = (),
+    ) -> None:
+        if settings.epochs is None:
+            raise ValueError("settings.epochs must be a number here; the task works it out from the data")
+        self.model, self.data, self.settings = model, data, settings
+        self.epochs = settings.epochs
+        self.folder, self.deadline, self.callbacks = folder, deadline, callbacks
+        self.optimizer = optim.make_optimizer(model, settings)
+        self.progress = Progress(planned_steps=self.epochs * len(data.order(0)))
+        self.best: dict[str, Tensor] = {}
+        self._saved_at = self._resumed_at = self._clock = time.monotonic()
+        self._measured: list[float] = []
+
+    def resume(self, notice: Callable[[str], None]) -> bool:
+        """Take up the newest checkpoint; False when there is none."""
+        found = checkpoint.restore(self.folder, self.model, self.optimizer, notice) if self.folder else None
+        if found:
+            self.progress, self.best = found
+        return found is not None
+
+    def fit(self) -> Progress:
+        """Run to the end and load the best weights into the model.
+
+        Raises Interrupted after a signal, with a checkpoint of the current step on disk; TrainingError when the
+        loss is not finite or memory runs out.
+        """
+        self._clock = self._saved_at = time.monotonic()
+        self._tell("on_start", self.progress)
+        try:
+            with listening() as stop, _memory_errors(self.settings):
+                while not self.progress.finished:
+                    self._epoch(stop)
+        finally:
+            self._tell("on_end")
+        if self.best:
+            self.model.load_state_dict(self.best)
+        self.model.eval()
+        return self.progress
+
+    def _epoch(self, stop: Stop) -> None:
+        order = self.data.order(self.progress.epoch)
+        self.model.train()
+        while self.progress.position < len(order) and not self._out_of_time():
+            self._step(order[self.progress.position])
+            self._poll(stop)
+            if self.folder and time.monotonic() - self._saved_at > CHECKPOINT_SECONDS:
+                self._save()
+        self._validate(stop, batches=max(1, self.progress.position))
+
+    def _step(self, rows: Any) -> None:
+        started = time.monotonic()
+        progress, settings = self.progress, self.settings
+        torch.manual_seed(_step_seed(settings.seed, progress.step))
+        factor = optim.rate_factor(progress.step, progress.planned_steps, settings.warmup)
+        optim.set_rate(self.optimizer, settings.learning_rate * factor)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss = self.model.loss(self.data.batch(rows))  # type: ignore[operator]
+        loss.backward()
+        norm = optim.clip(self.model.parameters(), settings.clip)
+        value = float(loss)
+        if not np.isfinite(value) or not np.isfinite(norm):
+            raise TrainingError(self._not_finite(value, norm, rows))
+        self.optimizer.step()
+        self.model.after_step()  # type: ignore[operator]
+        progress.step += 1
+        progress.position += 1
+        progress.loss_sum += value
+        self._plan(time.monotonic() - started)
+        self._tell("on_step", progress, value)
+
+    def _not_finite(self, loss: float, norm: float, rows: Any) -> str:
+        what = f"the loss became {loss}" if not np.isfinite(loss) else f"the gradient's norm became {norm}"
+        shown = ", ".join(str(int(row)) for row in np.asarray(rows).ravel()[:8])
+        return (
+            f"{what} at step {self.progress.step + 1} (epoch {self.progress.epoch + 1}, rows {shown}, …): "
+            f"try a lower --learning-rate than {self.settings.learning_rate:g} or a smaller --clip"
+        )
+
+    def _plan(self, seconds: float) -> None:
+        """Once the pace is known, end the schedule where the minutes end."""
+        if self.deadline is None or len(self._measured) >= MEASURED_STEPS:
+            return
+        self._measured.append(seconds)
+        if len(self._measured) == MEASURED_STEPS:
+            pace = float(np.mean(self._measured[2:])) * 1.15  # validation and checkpoints take their part
+            possible = self.progress.step + int((self.deadline - time.monotonic()) / pace)
+            self.progress.planned_steps = max(self.progress.step + 1, min(self.progress.planned_steps, possible))
+
+    def _out_of_time(self) -> bool:
+        if self.progress.step >= self.progress.planned_steps:
+            return True
+        return self.deadline is not None and time.monotonic() > self.deadline
+
+    def _validate(self, stop: Stop, batches: int) -> None:
+        self.model.eval()
+        figures = dict(self.data.validate(self.model, lambda: self._poll(stop)))
+        progress = self.progress
+        progress.epoch += 1
+        better = progress.best_score is None or figures["score"] > progress.best_score
+        if better:
+            progress.best_score, progress.best_epoch = figures["score"], progress.epoch
+            self.best = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
+        waited = progress.epoch - progress.best_epoch
+        progress.finished = waited >= self.settings.patience or progress.epoch >= self.epochs or self._out_of_time()
+        figures = {"train_loss": progress.loss_sum / batches, **figures}
+        progress.position, progress.loss_sum = 0, 0.0
+        self._count_time()
+        self._tell("on_validation", progress, figures, best=better)
+        if self.folder:
+            self._save()
+
+    def _poll(self, stop: Stop) -> None:
+        if stop.requested is None:
+            return
+        where = ""
+        if self.folder:
+            self._save()
+            where = f"; go on with: unspool resume {self.folder.parent}"
+        raise Interrupted(f"stopped after step {self.progress.step}{where}", stop.requested)
+
+    def _save(self) -> None:
+        assert self.folder is not None
+        self._count_time()
+        checkpoint.save(self.folder, self.progress, self.model, self.best, self.optimizer)
+        self._saved_at = time.monotonic()
+
+    def _count_time(self) -> None:
+        now = time.monotonic()
+        self.progress.seconds += now - self._clock
+        self._clock = now
+
+    def _tell(self, moment: str, *arguments: Any, **named: Any) -> None:
+        for callback in self.callbacks:
+            getattr(callback, moment)(*arguments, **named)
+
+
+def _step_seed(seed: int, step: int) -> int:
+    """An independent 64-bit seed for every (seed, step): a resumed run needs no generator state."""
+    return int(np.random.SeedSequence([seed, step]).generate_state(1, np.uint64)[0] >> np.uint64(1))
+
+
+@contextmanager
+def _memory_errors(settings: Settings) -> Any:
+    """Turn torch's and Python's out-of-memory errors into one sentence."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, MemoryError) or "alloc" in str(error).lower():
+            raise TrainingError(
+                f"memory ran out at batch size {settings.batch_size}: lower --batch-size or --max-length"
+            ) from error
+        raise
