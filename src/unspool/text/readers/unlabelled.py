@@ -1,0 +1,81 @@
+"""Texts without labels, for prediction: one text a line, or the text column of a table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from unspool.text.readers import jsonl
+from unspool.text.readers.encoding import Survey, lines, survey
+from unspool.text.readers.labelled import read_examples, sample_lines
+from unspool.text.readers.layout import find_layout
+from unspool.text.readers.options import ReadOptions
+from unspool.text.readers.source import Source, open_source
+from unspool.text.readers.tables import even_records, records, unlimited_fields
+
+_TABLES = {".csv": "csv", ".tsv": "tsv", ".tab": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
+
+
+@dataclass(frozen=True)
+class Texts:
+    """texts in the order of the file; notes: what was detected."""
+
+    texts: list[str]
+    notes: tuple[str, ...]
+
+
+def read_texts(path: Path | str, options: ReadOptions | None = None) -> Texts:
+    """The texts of a file, "-" being standard input.
+
+    A plain file has one text a line: lines end at "\\n" only, a "\\r" before it is dropped, an empty line is an
+    empty text. CSV, TSV and JSON lines (by suffix or `options.format`) give their text column. Raises DataError,
+    naming file and line, when the file cannot be read.
+    """
+    options = options or ReadOptions()
+    source = open_source(path)
+    kind = options.format or _TABLES.get(source.suffix)
+    if kind is None:
+        kind = "csv" if options.separator or options.text_column or options.header is not None else "text"
+    found = survey(source, options.encoding, refuse_nul=kind != "text")
+    if found.empty:
+        return Texts([], (found.note,))
+    with unlimited_fields():
+        if kind == "text":
+            return Texts(_plain(source, found), ("format: one text a line", found.note))
+        texts, note = _column(source, found, options, kind)
+        return Texts(list(texts), (note, found.note))
+
+
+def _plain(source: Source, found: Survey) -> list[str]:
+    only_newlines = Survey(found.encoding, "\n", found.empty, found.note)
+    texts = []
+    for line in lines(source, only_newlines):
+        body = line.removesuffix("\n")
+        texts.append(body.removesuffix("\r") if body is not line else body)
+    return texts
+
+
+def _column(source: Source, found: Survey, options: ReadOptions, kind: str) -> tuple[Iterable[str], str]:
+    if kind == "jsonl":
+        return _json_texts(source, found, options)
+    if kind in ("csv", "tsv"):
+        return _table_texts(source, found, options)
+    examples, note = read_examples(kind, source, found, options)
+    return (text for _, _, text in examples), note
+
+
+def _table_texts(source: Source, found: Survey, options: ReadOptions) -> tuple[Iterable[str], str]:
+    layout = find_layout(source.name, sample_lines(source, found), options, found.line_end, want_label=False)
+    rows = even_records(source.name, records(source.name, lines(source, found), layout.dialect), layout.width)
+    if layout.names is not None:
+        rows = islice(rows, 1, None)
+    return (fields[layout.columns.text] for _, fields in rows), f"{layout.note}; {layout.columns.note}"
+
+
+def _json_texts(source: Source, found: Survey, options: ReadOptions) -> tuple[Iterable[str], str]:
+    first = [one for _, one in islice(jsonl.objects(source.name, lines(source, found)), jsonl.SAMPLE)]
+    field, _, note = jsonl.find_fields(source.name, first, options, want_label=False)
+    rows = jsonl.objects(source.name, lines(source, found))
+    return (jsonl.text_of(source.name, line, one, field) for line, one in rows), f"format: JSON lines; {note}"
