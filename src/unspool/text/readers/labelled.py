@@ -18,6 +18,7 @@ from unspool.text.readers.source import Source, display_name, open_source
 from unspool.text.readers.tables import even_records, records, unlimited_fields
 
 SAMPLE_LINES, SAMPLE_CHARACTERS = 2000, 2**22
+LONGEST_LABEL = 1000
 
 Example = tuple[int, str, str]
 
@@ -136,14 +137,26 @@ def _collect(origin: str, examples: Iterable[Example]) -> tuple[list[str], list[
     labels: list[str] = []
     same: dict[str, str] = {}
     for line, label, text in examples:
-        if not label.strip():
-            raise DataError(f"{origin}, line {line}: the label is empty; give it one or leave the row out")
+        if label not in same:
+            _check_label(origin, line, label)
         texts.append(text)
         labels.append(same.setdefault(label, label))  # one string object a label, not one a row
     if not texts:
         raise DataError(f"{origin} has a header or blank lines but no rows")
     empty = sum(not text.strip() for text in texts)
     return texts, labels, (f"empty texts: {empty}",) if empty else ()
+
+
+def _check_label(origin: str, line: int, label: str) -> None:
+    if not label.strip():
+        raise DataError(f"{origin}, line {line}: the label is empty; give it one or leave the row out")
+    if any("\ud800" <= character <= "\udfff" for character in label):
+        raise DataError(f"{origin}, line {line}: the label {shorten(label)!r} holds half of a surrogate pair")
+    if len(label) > LONGEST_LABEL:
+        raise DataError(
+            f"{origin}, line {line}: a label of {len(label)} characters, {shorten(label, 60)!r}; the longest allowed is "
+            f"{LONGEST_LABEL}. Is this the text? Say which column is the label with --label-column"
+        )
 
 
 def _read_folder(path: Path, options: ReadOptions) -> LabelledTexts:
