@@ -215,13 +215,13 @@ def _vectors(
     if tokenizer.level != "word":
         raise SettingError(f"--vectors needs --level word, the texts are read by {tokenizer.level}")
     wanted = {tokenizer.token(index): index for index in range(2, tokenizer.size)}
-    found = read_vectors(path, wanted, tokenizer.size)
-    width = found.matrix.shape[1]
+    matrix, found = read_vectors(path, wanted)
+    width = matrix.shape[1]
     if given.get("embedding", width) != width:
         raise SettingError(f"--embedding is {given['embedding']} but the vectors have {width} columns")
-    rows = np.random.default_rng(settings.seed).uniform(-0.25, 0.25, found.matrix.shape).astype(np.float32)
-    rows[found.found] = found.matrix[found.found]
-    notice(f"vectors    {found.note}")
+    rows = np.random.default_rng(settings.seed).uniform(-0.25, 0.25, (tokenizer.size, width)).astype(np.float32)
+    rows[: len(found)][found] = matrix[found]
+    notice(f"vectors    {int(found.sum()):,} of {len(wanted):,} words found, {width} wide")
     return rows, settings.model_copy(update={"embedding": width})
 
 
