@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from unspool.cli.output import note, result
+from unspool.cli.output import note, result, stderr_console
 from unspool.errors import UsageError, shorten
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ def demo(*, out: Path = Path("demo.unspool"), minutes: float = 4.0, seed: int = 
         Seed of everything random.
     """
     from unspool.tasks import run
+    from unspool.training.callbacks import ProgressBar
 
     if out.exists():
         raise UsageError(f"{shorten(out, 300)} exists: choose another --out, or remove it")
@@ -52,7 +53,8 @@ def demo(*, out: Path = Path("demo.unspool"), minutes: float = 4.0, seed: int = 
     for model in MODELS:
         note(f"\n== {model}")
         given = {"model": model, "minutes": minutes / len(MODELS), "seed": seed}
-        finished.append((model, run.start(run.Request(path, given), out / model, notice=note, callbacks=_bar())))
+        bar = ProgressBar(stderr_console())
+        finished.append((model, run.start(run.Request(path, given), out / model, notice=note, callbacks=(bar,))))
     _table(finished)
     best = max(finished, key=lambda pair: pair[1].outcome.validation["accuracy"])
     _answers(*best, EXAMPLES[name])
@@ -66,13 +68,6 @@ def _corpus() -> tuple[str, Path]:
     except corpora.CorpusError as error:
         note(f"{error}\nno film reviews: using {corpora.OFFLINE_CLASSIFY}, which ships with Python")
         return corpora.OFFLINE_CLASSIFY, corpora.fetch(corpora.OFFLINE_CLASSIFY, notice=note)
-
-
-def _bar() -> tuple[object, ...]:
-    from unspool.cli.output import stderr_console
-    from unspool.training.callbacks import ProgressBar
-
-    return (ProgressBar(stderr_console()),)
 
 
 def _table(finished: list[tuple[str, Finished]]) -> None:

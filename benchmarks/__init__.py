@@ -1,0 +1,1 @@
+"""Slow measurements; the quick checks are in tests/."""
