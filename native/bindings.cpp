@@ -1,13 +1,160 @@
-// The only file that knows Python. Kernels take plain pointers and sizes; see DESIGN in docs/.
+// The only file that knows Python. Reads what tensors say of themselves, has it checked, runs without the GIL.
 #include <nanobind/nanobind.h>
 #include <nanobind/stl/string.h>
 
 #include <string>
 
+#include "check.h"
+#include "run.h"
+
 namespace nb = nanobind;
+using namespace unspool;
+
+namespace {
+
+struct Torch {
+  nb::object tensor, float32, int64, boolean, strided;
+};
+
+// Kept for good: torch cannot be unloaded, and an object freed at exit would outlive the interpreter.
+const Torch& torch() {
+  static const Torch* known = [] {
+    const nb::module_ module = nb::module_::import_("torch");
+    return new Torch{module.attr("Tensor"), module.attr("float32"), module.attr("int64"), module.attr("bool"),
+                     module.attr("strided")};
+  }();
+  return *known;
+}
+
+Kind kind_of(nb::handle dtype) {
+  if (dtype.is(torch().float32)) return Kind::float32;
+  if (dtype.is(torch().int64)) return Kind::int64;
+  return dtype.is(torch().boolean) ? Kind::boolean : Kind::other;
+}
+
+Tensor describe(const char* name, nb::handle value) {
+  Tensor t;
+  t.name = name;
+  if (value.is_none()) return t;
+  if (!nb::isinstance(value, torch().tensor)) {
+    t.kind = Kind::other;
+    t.kind_name = nb::cast<std::string>(nb::str(nb::handle(value.type()).attr("__name__")));
+    return t;
+  }
+  const nb::object dtype = value.attr("dtype");
+  t.kind = kind_of(dtype);
+  if (t.kind == Kind::other) t.kind_name = nb::cast<std::string>(nb::str(dtype));
+  t.cpu = nb::cast<bool>(value.attr("is_cpu"));
+  t.dense = nb::object(value.attr("layout")).is(torch().strided) && nb::cast<bool>(value.attr("is_contiguous")());
+  const nb::tuple shape = nb::cast<nb::tuple>(value.attr("shape"));
+  t.rank = static_cast<int>(nb::len(shape));
+  for (int i = 0; i < t.rank && i < 4; ++i) t.shape[i] = nb::cast<Size>(shape[i]);
+  if (t.cpu && t.dense) t.data = reinterpret_cast<void*>(nb::cast<std::uintptr_t>(value.attr("data_ptr")()));
+  return t;
+}
+
+template <class Call>
+void run_checked(const Call& call) {
+  try {
+    call();
+  } catch (const WrongType& error) {
+    throw nb::type_error(error.what());
+  }
+}
+
+using Object = nb::handle;
+
+Arguments read(const std::string& cell, Object x, Object lengths, Object w_ih, Object w_hh, Object b_ih, Object b_hh,
+               Object extra, Object h, Object c, Object mask, Object keep, double keep_share, bool reverse,
+               Size threads, Object y, Object saved) {
+  Arguments a;
+  a.cell = cell;
+  a.x = describe("x", x);
+  a.lengths = describe("lengths", lengths);
+  a.w_ih = describe("w_ih", w_ih);
+  a.w_hh = describe("w_hh", w_hh);
+  a.b_ih = describe("b_ih", b_ih);
+  a.b_hh = describe("b_hh", b_hh);
+  a.extra = describe("extra", extra);
+  a.h = describe("h", h);
+  a.c = describe("c", c);
+  a.mask = describe("mask", mask);
+  a.keep = describe("keep", keep);
+  a.keep_share = keep_share;
+  a.reverse = reverse;
+  a.threads = threads;
+  a.y = describe("y", y);
+  a.saved = describe("saved", saved);
+  return a;
+}
+
+void recurrent_forward(const std::string& cell, Object x, Object lengths, Object w_ih, Object w_hh, Object b_ih,
+                       Object b_hh, Object extra, Object h, Object c, Object mask, Object keep, double keep_share,
+                       bool reverse, Size threads, Object y, Object saved, Object final_h, Object final_c) {
+  run_checked([&] {
+    Arguments a = read(cell, x, lengths, w_ih, w_hh, b_ih, b_hh, extra, h, c, mask, keep, keep_share, reverse,
+                       threads, y, saved);
+    a.final_h = describe("final_h", final_h);
+    a.final_c = describe("final_c", final_c);
+    const Sequence s = check(a, nullptr, nullptr);
+    const nb::gil_scoped_release released;
+    forward(s);
+  });
+}
+
+void recurrent_backward(const std::string& cell, Object x, Object lengths, Object w_ih, Object w_hh, Object b_ih,
+                        Object b_hh, Object extra, Object h, Object c, Object mask, Object keep, double keep_share,
+                        bool reverse, Size threads, Object y, Object saved,
+                        Object d_y, Object d_final_h, Object d_final_c, Object d_x, Object d_w_ih, Object d_w_hh,
+                        Object d_b_ih, Object d_b_hh, Object d_extra, Object d_h, Object d_c) {
+  run_checked([&] {
+    const Arguments a = read(cell, x, lengths, w_ih, w_hh, b_ih, b_hh, extra, h, c, mask, keep, keep_share, reverse,
+                             threads, y, saved);
+    const GradientArguments d{describe("d_y", d_y),       describe("d_final_h", d_final_h),
+                              describe("d_final_c", d_final_c), describe("d_x", d_x),
+                              describe("d_w_ih", d_w_ih), describe("d_w_hh", d_w_hh),
+                              describe("d_b_ih", d_b_ih), describe("d_b_hh", d_b_hh),
+                              describe("d_extra", d_extra), describe("d_h", d_h),
+                              describe("d_c", d_c)};
+    Gradients g{};
+    const Sequence s = check(a, &d, &g);
+    const nb::gil_scoped_release released;
+    backward(s, g);
+  });
+}
+
+void activation(const std::string& name, Object x, Object y) {
+  const Tensor from = describe("x", x), to = describe("y", y);
+  const bool fits = from.kind == Kind::float32 && to.kind == Kind::float32 && from.data && to.data &&
+                    from.rank == 1 && to.rank == 1 && from.shape[0] == to.shape[0];
+  if (!fits || (name != "sigmoid" && name != "tanh")) throw nb::value_error("expected sigmoid or tanh and two dense float32 vectors");
+  activate(name == "sigmoid" ? 0 : 1, static_cast<float*>(from.data), static_cast<float*>(to.data), from.shape[0]);
+}
+
+}  // namespace
 
 NB_MODULE(_native, module) {
   module.doc() = "unspool's compiled core";
   module.def("version", [] { return std::string(UNSPOOL_VERSION); },
              "Version of the package this core was compiled for.");
+  module.def("choose_target", &choose_target, nb::arg("name"), "Compute with the instruction set of that name from now on.");
+  module.def("target", &target_name, "The instruction set in use.");
+  module.def("activation", &activation, nb::arg("name"), nb::arg("x"), nb::arg("y"), "y = sigmoid(x) or tanh(x) as the kernels compute them.");
+  module.def("saved_floats", [](const std::string& cell, Size rows, Size real_steps, Size hidden) {
+        return saved_floats(cell_named(cell), rows, real_steps, hidden);
+      }, nb::arg("cell"), nb::arg("rows"), nb::arg("real_steps"), nb::arg("hidden"),
+      "Size of the tensor `saved` that training needs.");
+#define UNSPOOL_ARGUMENTS                                                                                          \
+  nb::arg("cell"), nb::arg("x"), nb::arg("lengths").none(), nb::arg("w_ih").none(), nb::arg("w_hh"),               \
+      nb::arg("b_ih").none(), nb::arg("b_hh").none(), nb::arg("extra").none(), nb::arg("h"), nb::arg("c").none(),  \
+      nb::arg("mask").none(), nb::arg("keep").none(), nb::arg("keep_share"), nb::arg("reverse"),                   \
+      nb::arg("threads"), nb::arg("y"), nb::arg("saved").none()
+  module.def("recurrent_forward", &recurrent_forward, UNSPOOL_ARGUMENTS, nb::arg("final_h"),
+             nb::arg("final_c").none(),
+             "Run a layer in one direction; writes y, final_h, final_c and, when given, saved.");
+  module.def("recurrent_backward", &recurrent_backward, UNSPOOL_ARGUMENTS, nb::arg("d_y").none(),
+             nb::arg("d_final_h").none(), nb::arg("d_final_c").none(), nb::arg("d_x").none(),
+             nb::arg("d_w_ih").none(), nb::arg("d_w_hh").none(), nb::arg("d_b_ih").none(), nb::arg("d_b_hh").none(),
+             nb::arg("d_extra").none(), nb::arg("d_h"), nb::arg("d_c").none(),
+             "The gradients of recurrent_forward; uses up saved.");
 }

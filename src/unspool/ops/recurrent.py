@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
-from unspool.ops import fused, reference
+from unspool.ops import compiled, fused, reference
 from unspool.ops.call import State, Weights, checked_call
 
 
@@ -52,6 +52,8 @@ def run(
         nonlinearity=nonlinearity,
         reset_after=reset_after,
     )
+    if compiled.takes(call):
+        return compiled.run(call)
     return fused.run(call) if fused.takes(call) else reference.run(call)
 
 

@@ -1,0 +1,209 @@
+// The backward time loop of any cell, for one group of rows. Only the recurrent products, and the input's, stand in
+// the loop; the gradients of weights are products over all steps at once (weight_gradients.h), for which the loop
+// leaves the gradients of the pre-activations where the forward pass had saved the slots.
+#pragma once
+
+#include "forward.h"
+
+namespace unspool {
+
+constexpr Size backward_scratch(const CellLayout& c, Size units, Size rows) {
+  return rows * (c.slots * units + kGuard + 4 * units + kPanel) + 6 * kGuard;
+}
+
+template <class V, class C>
+class BackwardRun {
+ public:
+  BackwardRun(const Plan& plan, Size group, float* scratch)
+      : p_(plan), group_(group), rows_(plan.rows_in(group)), hidden_(plan.s.hidden), units_(plan.units),
+        stride_(cell.slots * plan.units + kGuard) {
+    const Size n = plan.group_rows;
+    slots_ = take(scratch, n * stride_);
+    state_ = take(scratch, n * units_);
+    memory_ = take(scratch, n * units_);
+    read_ = take(scratch, n * units_);
+    second_ = take(scratch, n * units_);
+    tile_ = take(scratch, n * kPanel);
+  }
+
+  void run() {
+    Size active = 0;
+    for (Size i = 0; i < rows_; ++i) begin_row(i);
+    for (Size step = rows_ > 0 ? length(0) : 0; step-- > 0;) {
+      while (active < rows_ && length(active) > step) ++active;
+      take_step(step, active);
+    }
+    for (Size i = 0; i < rows_; ++i) end_row(i);
+  }
+
+ private:
+  static constexpr CellLayout cell = C::layout;
+  static constexpr bool two = cell.second_gate >= 0;
+  static constexpr Read read = read_of<C>();
+
+  static float* take(float*& scratch, Size n) {
+    float* mine = scratch;
+    scratch += n + kGuard;
+    return mine;
+  }
+  Size row(Size i) const { return p_.row(group_, i); }
+  Size length(Size i) const { return p_.length[row(i)]; }
+  Size left(Size u) const { return hidden_ - u; }
+
+  static V given(const float* values, Size at, Size n) {
+    return values ? V::load_first(values + at, n) : V::zero();
+  }
+
+  void begin_row(Size i) {
+    const Size b = row(i);
+    for (Size u = 0; u < units_; u += 8) {
+      given(p_.g.final_state[0], b * hidden_ + u, left(u)).store(state_ + i * units_ + u);
+      given(p_.g.final_state[1], b * hidden_ + u, left(u)).store(memory_ + i * units_ + u);
+      V::zero().store(read_ + i * units_ + u);
+    }
+    if (cell.extras > 0)
+      std::memset(p_.row_extra + b * cell.extras * units_, 0,
+                  static_cast<std::size_t>(cell.extras * units_) * sizeof(float));
+    if (!p_.g.x) return;
+    const Size width = p_.s.projected ? cell.gates * hidden_ : p_.s.inputs;
+    std::memset(p_.g.x + (b * p_.s.steps + length(i)) * width, 0,
+                static_cast<std::size_t>((p_.s.steps - length(i)) * width) * sizeof(float));
+  }
+
+  // What the first step read, back to the initial state.
+  void end_row(Size i) {
+    const Size b = row(i);
+    if (length(i) > 0) pass_read(i, p_.first + b * units_, units_, p_.s.state[0] + b * hidden_, nullptr);
+    for (Size u = 0; u < units_; u += 8) {
+      V::load(state_ + i * units_ + u).store_first(p_.g.state[0] + b * hidden_ + u, left(u));
+      if constexpr (cell.has_memory)
+        V::load(memory_ + i * units_ + u).store_first(p_.g.state[1] + b * hidden_ + u, left(u));
+    }
+  }
+
+  void take_step(Size step, Size active) {
+    for (Size i = 0; i < active; ++i) {
+      const Size b = row(i), n = p_.start[b] + step, at = p_.at(b, step) * hidden_;
+      pass_read(i, p_.s.y + at, hidden_, cell.keeps_state ? p_.states + n * units_ : nullptr,
+                p_.g.y ? p_.g.y + at : nullptr);
+      for (Size u = 0; u < units_; u += 8) step_back(step, i, b, n, u);
+    }
+    if constexpr (two) {
+      multiply_back(active, cell.r2, p_.back_r2, second_, {nullptr, 0});
+      for (Size i = 0; i < active; ++i) close_gates(step, i);
+    }
+    multiply_back(active, cell.r1, p_.back_r1, read_, two ? Start{read_, units_} : Start{nullptr, 0});
+    if (p_.g.x) p_.s.projected ? copy_inputs(step, active) : multiply_inputs(step, active);
+  }
+
+  // The state's gradient grows by what came through its being read: by the output and by the next step's products.
+  void pass_read(Size i, const float* seen, Size seen_width, const float* raw, const float* outer) {
+    const Size b = row(i);
+    float *to = state_ + i * units_, *through = read_ + i * units_;
+    for (Size u = 0; u < units_; u += 8) {
+      V d = V::load_first(through + u, left(u));
+      if (p_.s.mask) d = d * V::load_first(p_.s.mask + b * hidden_ + u, left(u));
+      if (outer) d = d + V::load_first(outer + u, left(u));
+      if constexpr (read == Read::squashed) d = d * tanh_slope(V::load_first(seen + u, seen_width - u));
+      if constexpr (read == Read::normalised) d.store(through + u);
+      else (V::load(to + u) + d).store(to + u);
+    }
+    if constexpr (read == Read::normalised)
+      normalise_backward<V>(raw, through, p_.extra, hidden_, to, p_.row_extra + b * 2 * units_,
+                            p_.row_extra + (b * 2 + 1) * units_);
+  }
+
+  V previous_state(Size step, Size b, Size n, Size u) const {
+    if (step == 0) return V::load_first(p_.s.state[0] + b * hidden_ + u, left(u));
+    if constexpr (cell.keeps_state && !cell.has_memory) return V::load(p_.states + (n - 1) * units_ + u);
+    return V::load_first(p_.s.y + p_.at(b, step - 1) * hidden_ + u, left(u));
+  }
+
+  void step_back(Size step, Size i, Size b, Size n, Size u) {
+    const Size at = i * units_ + u;
+    V slots[4], d[4];
+    for (int slot = 0; slot < cell.slots; ++slot) slots[slot] = V::load(p_.slots + (n * cell.slots + slot) * units_ + u);
+    Units<V> units{};
+    if constexpr (!cell.has_memory && cell.slots > 1) units.state = previous_state(step, b, n, u);
+    if constexpr (cell.has_memory)
+      units.memory = step > 0 ? V::load(p_.states + (n - 1) * units_ + u)
+                              : V::load_first(p_.s.state[1] + b * hidden_ + u, left(u));
+    if constexpr (cell.has_memory && cell.extras > 0)
+      for (int k = 0; k < cell.extras; ++k) units.extra[k] = V::load(p_.extra + k * units_ + u);
+    const V to_state = V::load(state_ + at), to_memory = cell.has_memory ? V::load(memory_ + at) : V::zero();
+    const V keep_state = kept(0, b, step, u), keep_memory = kept(1, b, step, u);
+    UnitGradients<V> g{to_state - keep_state * to_state, to_memory - keep_memory * to_memory, {}};
+    C::backward(slots, units, g, d);
+    V::fma(keep_state, to_state, g.state).store(state_ + at);
+    if constexpr (cell.has_memory) V::fma(keep_memory, to_memory, g.memory).store(memory_ + at);
+    if constexpr (cell.has_memory && cell.extras > 0) add_extras(b, u, g);
+    for (int slot = 0; slot < cell.slots; ++slot) {
+      if (two && slot == cell.second_gate) continue;  // close_gates knows it
+      d[slot].store(slots_ + i * stride_ + slot * units_ + u);
+      if constexpr (!two) d[slot].store(p_.slots + (n * cell.slots + slot) * units_ + u);
+    }
+  }
+
+  V kept(int which, Size b, Size step, Size u) const {
+    if (p_.s.keep[which]) return V::from_bytes(p_.s.keep[which] + p_.at(b, step) * hidden_ + u, left(u));
+    return V::all(p_.s.keep_share);
+  }
+
+  void add_extras(Size b, Size u, const UnitGradients<V>& g) {
+    for (int k = 0; k < cell.extras; ++k) {
+      float* total = p_.row_extra + (b * cell.extras + k) * units_ + u;
+      (V::load(total) + g.extra[k]).store(total);
+    }
+  }
+
+  // A cell with two products: the gate of the second, and the part of the read that went through it.
+  void close_gates(Size step, Size i) {
+    const Size b = row(i), n = p_.start[b] + step;
+    float *saved = p_.slots + n * cell.slots * units_, *mine = slots_ + i * stride_;
+    for (Size u = 0; u < units_; u += 8) {
+      const V gate = V::load(saved + cell.second_gate * units_ + u);
+      const V d = V::load_first(second_ + i * units_ + u, left(u));
+      V seen = step > 0 ? V::load_first(p_.s.y + p_.at(b, step - 1) * hidden_ + u, left(u))
+                        : V::load(p_.first + b * units_ + u);
+      if (p_.s.mask) seen = seen * V::load_first(p_.s.mask + b * hidden_ + u, left(u));
+      (d * seen * sigmoid_slope(gate)).store(mine + cell.second_gate * units_ + u);
+      (d * gate).store(read_ + i * units_ + u);
+    }
+    std::memcpy(saved, mine, static_cast<std::size_t>(cell.slots * units_) * sizeof(float));
+  }
+
+  void multiply_back(Size active, SlotRange slots, const float* panels, float* to, Start start) {
+    const Size depth = slots.count() * units_;
+    for (Size u = 0; u < hidden_; u += kPanel) {
+      const Start s{start.values ? start.values + u : nullptr, start.stride};
+      multiply<V>(active, slots_ + slots.begin * units_, stride_, 1, depth, panels + u * depth,
+                  panel_width(u, hidden_), to + u, units_, s);
+    }
+  }
+
+  void multiply_inputs(Size step, Size active) {
+    const Size depth = cell.x.count() * units_, inputs = p_.s.inputs;
+    for (Size j = 0; j < inputs; j += kPanel) {
+      multiply<V>(active, slots_ + cell.x.begin * units_, stride_, 1, depth, p_.back_x + j * depth,
+                  panel_width(j, inputs), tile_, kPanel, {nullptr, 0});
+      for (Size i = 0; i < active; ++i) {
+        float* x = p_.g.x + p_.at(row(i), step) * inputs + j;
+        for (Size v = 0; v < kPanel && j + v < inputs; v += 8)
+          V::load(tile_ + i * kPanel + v).store_first(x + v, inputs - j - v);
+      }
+    }
+  }
+
+  void copy_inputs(Size step, Size active) {
+    for (Size i = 0; i < active; ++i)
+      for (int slot = cell.x.begin; slot < cell.x.end; ++slot)
+        std::memcpy(p_.g.x + (p_.at(row(i), step) * cell.gates + cell.gate_of[slot]) * hidden_,
+                    slots_ + i * stride_ + slot * units_, static_cast<std::size_t>(hidden_) * sizeof(float));
+  }
+
+  const Plan& p_;
+  Size group_, rows_, hidden_, units_, stride_;
+  float *slots_, *state_, *memory_, *read_, *second_, *tile_;
+};
+
+}  // namespace unspool

@@ -1,0 +1,196 @@
+#include "check.h"
+
+#include <algorithm>
+#include <functional>
+#include <initializer_list>
+#include <vector>
+
+#include "run.h"
+
+namespace unspool {
+namespace {
+
+constexpr const char* kNames[] = {"rnn_tanh", "rnn_relu",  "gru",        "gru_reset_before", "lstm",
+                                  "peephole", "prototype", "normalised", "pseudo"};
+constexpr const char* kKinds[] = {"None", "torch.float32", "torch.int64", "torch.bool", ""};
+
+std::string listed(const Size* sizes, std::size_t n) {
+  std::string text = "(";
+  for (std::size_t i = 0; i < n; ++i) text += (i ? ", " : "") + std::to_string(sizes[i]);
+  return text + (n == 1 ? ",)" : ")");
+}
+
+[[noreturn]] void wrong_value(const char* name, const std::string& what) {
+  throw std::invalid_argument(std::string(name) + ": " + what);
+}
+
+void check_tensor(const Tensor& t, Kind kind, std::initializer_list<Size> shape) {
+  if (t.kind != kind) {
+    const std::string found = t.kind == Kind::other ? t.kind_name : kKinds[static_cast<int>(t.kind)];
+    throw WrongType(std::string(t.name) + ": expected a tensor of " + kKinds[static_cast<int>(kind)] + ", got " + found);
+  }
+  if (!t.cpu) wrong_value(t.name, "expected a tensor on the CPU");
+  if (!t.dense) wrong_value(t.name, "expected a contiguous tensor");
+  bool same = t.rank == static_cast<int>(shape.size());
+  for (std::size_t i = 0; same && i < shape.size(); ++i) same = t.shape[i] == shape.begin()[i];
+  if (!same)
+    wrong_value(t.name, "expected shape " + listed(shape.begin(), shape.size()) + ", got " +
+                            (t.rank > 4 ? std::to_string(t.rank) + " dimensions"
+                                        : listed(t.shape, static_cast<std::size_t>(t.rank))));
+}
+
+float* floats(const Tensor& t, std::initializer_list<Size> shape, bool optional = false) {
+  if (optional && t.kind == Kind::absent) return nullptr;
+  check_tensor(t, Kind::float32, shape);
+  return static_cast<float*>(t.data);
+}
+
+void check_absent(const Tensor& t, const std::string& cell) {
+  if (t.kind != Kind::absent) wrong_value(t.name, "expected None for the cell " + cell);
+}
+
+Size product(const char* name, std::initializer_list<Size> factors) {
+  Size all = 1;
+  for (const Size f : factors)
+    if (f < 0 || __builtin_mul_overflow(all, f, &all)) wrong_value(name, "too large");
+  return all;
+}
+
+const std::int64_t* check_lengths(const Tensor& t, Size rows, Size steps) {
+  if (t.kind == Kind::absent) return nullptr;
+  check_tensor(t, Kind::int64, {rows});
+  const auto* lengths = static_cast<const std::int64_t*>(t.data);
+  for (Size b = 0; b < rows; ++b)
+    if (lengths[b] < 0 || lengths[b] > steps)
+      wrong_value("lengths", "expected 0 to " + std::to_string(steps) + ", got " + std::to_string(lengths[b]) +
+                                 " in row " + std::to_string(b));
+  return lengths;
+}
+
+Size bytes_of(const Tensor& t) {
+  Size n = t.kind == Kind::int64 ? 8 : t.kind == Kind::boolean ? 1 : 4;
+  for (int i = 0; i < t.rank; ++i) n *= t.shape[i];
+  return n;
+}
+
+// No output may share memory with any other argument.
+void check_apart(const std::vector<const Tensor*>& outputs, const std::vector<const Tensor*>& inputs) {
+  const auto apart = [](const Tensor& a, const Tensor& b) {
+    const auto* x = static_cast<const char*>(a.data);
+    const auto* y = static_cast<const char*>(b.data);
+    const std::less_equal<const char*> before;
+    return !x || !y || before(x + bytes_of(a), y) || before(y + bytes_of(b), x);
+  };
+  for (std::size_t i = 0; i < outputs.size(); ++i) {
+    for (std::size_t j = 0; j < i; ++j)
+      if (!apart(*outputs[i], *outputs[j])) wrong_value(outputs[i]->name, std::string("overlaps ") + outputs[j]->name);
+    for (const Tensor* input : inputs)
+      if (!apart(*outputs[i], *input)) wrong_value(outputs[i]->name, std::string("overlaps ") + input->name);
+  }
+}
+
+void check_sizes(const Arguments& a, const CellLayout& c, Sequence& s) {
+  if (a.x.kind != Kind::float32) check_tensor(a.x, Kind::float32, {});
+  if (a.x.rank != 3) wrong_value("x", "expected 3 dimensions (B, T, I), got " + std::to_string(a.x.rank));
+  if (a.w_hh.rank != 2) wrong_value("w_hh", "expected 2 dimensions (G·H, H), got " + std::to_string(a.w_hh.rank));
+  s.rows = a.x.shape[0];
+  s.steps = a.x.shape[1];
+  s.hidden = a.w_hh.shape[1];
+  s.projected = a.w_ih.kind == Kind::absent;
+  s.inputs = s.projected ? 0 : a.x.shape[2];
+  if (s.hidden < 1) wrong_value("w_hh", "expected at least one hidden unit");
+  product("x", {s.rows, s.steps, std::max<Size>(a.x.shape[2], c.slots * (s.hidden + 16)), 8});
+  product("w_hh", {c.gates + 2, s.hidden + 16, s.hidden + s.inputs + 32, 16});
+  if (a.threads < 1 || a.threads > 4096) wrong_value("threads", "expected 1 to 4096, got " + std::to_string(a.threads));
+  if (!(a.keep_share >= 0.0 && a.keep_share <= 1.0)) wrong_value("keep_share", "expected 0 to 1");
+}
+
+void check_parts(const Arguments& a, const CellLayout& c, bool results, Sequence& s) {
+  const Size b = s.rows, t = s.steps, h = s.hidden, gates = c.gates * h;
+  s.x = floats(a.x, {b, t, s.projected ? gates : s.inputs});
+  s.lengths = check_lengths(a.lengths, b, t);
+  s.w_ih = floats(a.w_ih, {gates, s.inputs}, true);
+  s.w_hh = floats(a.w_hh, {gates, h});
+  s.b_ih = floats(a.b_ih, {gates}, true);
+  s.b_hh = floats(a.b_hh, {gates}, true);
+  if (c.extras > 0) s.extra = floats(a.extra, {c.extras * h});
+  else check_absent(a.extra, a.cell);
+  s.state[0] = floats(a.h, {b, h});
+  if (c.has_memory) s.state[1] = floats(a.c, {b, h});
+  else check_absent(a.c, a.cell);
+  s.mask = floats(a.mask, {b, h}, true);
+  if (a.keep.kind != Kind::absent) {
+    check_tensor(a.keep, Kind::boolean, {c.has_memory ? 2 : 1, b, t, h});
+    s.keep[0] = static_cast<const std::uint8_t*>(a.keep.data);
+    if (c.has_memory) s.keep[1] = s.keep[0] + b * t * h;
+  }
+  s.y = floats(a.y, {b, t, h});
+  if (!results) return;
+  s.final_state[0] = floats(a.final_h, {b, h});
+  if (c.has_memory) s.final_state[1] = floats(a.final_c, {b, h});
+  else check_absent(a.final_c, a.cell);
+}
+
+void check_saved(const Arguments& a, Sequence& s, bool demanded) {
+  Size real = s.rows * s.steps;
+  if (s.lengths) {
+    real = 0;
+    for (Size b = 0; b < s.rows; ++b) real += s.lengths[b];
+  }
+  s.saved = floats(a.saved, {saved_floats(s.cell, s.rows, real, s.hidden)}, !demanded);
+}
+
+void check_gradients(const GradientArguments& a, const CellLayout& c, const Sequence& s, Gradients& g) {
+  const Size b = s.rows, t = s.steps, h = s.hidden, gates = c.gates * h;
+  g.y = floats(a.y, {b, t, h}, true);
+  g.final_state[0] = floats(a.final_h, {b, h}, true);
+  g.x = floats(a.x, {b, t, s.projected ? gates : s.inputs}, true);
+  g.w_hh = floats(a.w_hh, {gates, h}, true);
+  g.b_ih = floats(a.b_ih, {gates}, true);
+  g.b_hh = floats(a.b_hh, {gates}, true);
+  g.state[0] = floats(a.h, {b, h});
+  if (s.projected) check_absent(a.w_ih, "given a projected input");
+  else g.w_ih = floats(a.w_ih, {gates, s.inputs}, true);
+  if (c.extras > 0) g.extra = floats(a.extra, {c.extras * h}, true);
+  if (c.has_memory) {
+    g.final_state[1] = floats(a.final_c, {b, h}, true);
+    g.state[1] = floats(a.c, {b, h});
+  }
+}
+
+}  // namespace
+
+Cell cell_named(const std::string& name) {
+  for (int i = 0; i < static_cast<int>(Cell::count); ++i)
+    if (name == kNames[i]) return static_cast<Cell>(i);
+  std::string known;
+  for (const char* one : kNames) known += (known.empty() ? "" : ", ") + std::string(one);
+  wrong_value("cell", "expected one of " + known + ", got '" + name.substr(0, 40) + "'");
+}
+
+Sequence check(const Arguments& a, const GradientArguments* gradients, Gradients* g) {
+  Sequence s{};
+  s.cell = cell_named(a.cell);
+  s.reverse = a.reverse;
+  const CellLayout& c = layout_of(s.cell);
+  check_sizes(a, c, s);
+  s.threads = static_cast<int>(a.threads);
+  s.keep_share = static_cast<float>(a.keep_share);
+  check_parts(a, c, !gradients, s);
+  check_saved(a, s, gradients != nullptr);
+  const std::vector<const Tensor*> inputs{&a.x,    &a.lengths, &a.w_ih, &a.w_hh, &a.b_ih, &a.b_hh,
+                                          &a.extra, &a.h,      &a.c,    &a.mask, &a.keep};
+  const std::vector<const Tensor*> results{&a.y, &a.final_h, &a.final_c, &a.saved};
+  if (!gradients) {
+    check_apart(results, inputs);
+    return s;
+  }
+  check_gradients(*gradients, c, s, *g);
+  const GradientArguments& d = *gradients;
+  std::vector<const Tensor*> given{inputs};
+  given.insert(given.end(), {&a.y, &d.y, &d.final_h, &d.final_c});
+  check_apart({&a.saved, &d.x, &d.w_ih, &d.w_hh, &d.b_ih, &d.b_hh, &d.extra, &d.h, &d.c}, given);
+  return s;
+}
+
+}  // namespace unspool

@@ -1,0 +1,47 @@
+// Every argument that comes from Python, checked in one place before a kernel sees it.
+#pragma once
+
+#include <stdexcept>
+#include <string>
+
+#include "api.h"
+
+namespace unspool {
+
+enum class Kind { absent, float32, int64, boolean, other };
+
+// What is known of a tensor argument. `data` counts only when kind, cpu and dense are right.
+struct Tensor {
+  const char* name = "";
+  Kind kind = Kind::absent;
+  std::string kind_name;
+  bool cpu = true, dense = true;
+  int rank = 0;
+  Size shape[4] = {};
+  void* data = nullptr;
+};
+
+struct Arguments {
+  std::string cell;
+  Tensor x, lengths, w_ih, w_hh, b_ih, b_hh, extra, h, c, mask, keep;
+  double keep_share = 0.0;
+  bool reverse = false;
+  Size threads = 1;
+  Tensor y, final_h, final_c, saved;
+};
+
+struct GradientArguments {
+  Tensor y, final_h, final_c;
+  Tensor x, w_ih, w_hh, b_ih, b_hh, extra, h, c;
+};
+
+struct WrongType : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+// The call as plain pointers and sizes. Throws WrongType or std::invalid_argument naming the argument.
+// With `gradients`, checks those too, fills `g`, and demands `saved`.
+Sequence check(const Arguments& a, const GradientArguments* gradients, Gradients* g);
+Cell cell_named(const std::string& name);
+
+}  // namespace unspool

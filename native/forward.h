@@ -1,0 +1,229 @@
+// The forward time loop of any cell, for one group of rows.
+#pragma once
+
+#include <cstring>
+
+#include "cells/gru.h"
+#include "cells/lstm.h"
+#include "cells/prototype.h"
+#include "cells/simple.h"
+#include "matmul.h"
+#include "normalise.h"
+
+namespace unspool {
+
+template <class C>
+constexpr Read read_of() {
+  if constexpr (requires { C::read; }) return C::read;
+  else return Read::itself;
+}
+
+// Floats of scratch that one group needs.
+constexpr Size forward_scratch(const CellLayout& c, const Operand& o, Size units, Size rows) {
+  const Size operand = (o.width() + units + kGuard) * 2;
+  return rows * (operand + 2 * units + 4 * kPanel + (c.second_gate >= 0 ? c.slots * units : 0)) + 8 * kGuard;
+}
+
+template <class V, class C>
+class ForwardRun {
+ public:
+  ForwardRun(const Plan& plan, Size group, float* scratch)
+      : p_(plan), group_(group), rows_(plan.rows_in(group)), hidden_(plan.s.hidden), units_(plan.units),
+        stride_(plan.operand.width() + plan.units + kGuard) {
+    const Size n = plan.group_rows;
+    operand_ = take(scratch, n * stride_);
+    next_ = take(scratch, n * stride_);
+    state_ = take(scratch, n * units_);
+    memory_ = take(scratch, n * units_);
+    sums_ = take(scratch, n * 4 * kPanel);
+    gates_ = take(scratch, cell.second_gate >= 0 ? n * cell.slots * units_ : 0);
+  }
+
+  void run() {
+    for (Size i = 0; i < rows_; ++i) begin_row(i);
+    Size active = rows_;
+    for (Size step = 0; step < p_.s.steps; ++step) {
+      while (active > 0 && length(active - 1) <= step) --active;
+      if (active == 0) break;
+      take_step(step, active);
+      for (Size i = active; i-- > 0 && length(i) == step + 1;) end_row(i);
+      float* swap = operand_;
+      operand_ = next_;
+      next_ = swap;
+    }
+  }
+
+ private:
+  static constexpr CellLayout cell = C::layout;
+  static constexpr bool two = cell.second_gate >= 0;
+  static constexpr Read read = read_of<C>();
+
+  static float* take(float*& scratch, Size n) {
+    float* mine = scratch;
+    scratch += n + kGuard;
+    return mine;
+  }
+  Size row(Size i) const { return p_.row(group_, i); }
+  Size length(Size i) const { return p_.length[row(i)]; }
+  float* read_at(float* operand, Size i) const {
+    return operand + i * stride_ + p_.operand.second + p_.operand.input;
+  }
+
+  // Initial states; the final ones and y where nothing will be computed.
+  void begin_row(Size i) {
+    const Size b = row(i);
+    for (Size u = 0; u < units_; u += 8) {
+      V::load_first(p_.s.state[0] + b * hidden_ + u, hidden_ - u).store(state_ + i * units_ + u);
+      if constexpr (cell.has_memory)
+        V::load_first(p_.s.state[1] + b * hidden_ + u, hidden_ - u).store(memory_ + i * units_ + u);
+    }
+    if constexpr (read == Read::normalised) gain_moments(i);
+    for (Size u = 0; u < units_; u += 8) {
+      const V seen = shown(i, u, V::load(state_ + i * units_ + u));
+      if (p_.s.saved) seen.store(p_.first + b * units_ + u);
+      (seen * mask(b, u)).store(read_at(operand_, i) + u);
+    }
+    if (length(i) == 0) end_row(i);
+    float* y = p_.s.y + b * p_.s.steps * hidden_;
+    const Size done = p_.length[b] * hidden_;
+    std::memset(y + done, 0, static_cast<std::size_t>(p_.s.steps * hidden_ - done) * sizeof(float));
+  }
+
+  void end_row(Size i) {
+    const Size b = row(i);
+    for (Size u = 0; u < units_; u += 8) {
+      V::load(state_ + i * units_ + u).store_first(p_.s.final_state[0] + b * hidden_ + u, hidden_ - u);
+      if constexpr (cell.has_memory)
+        V::load(memory_ + i * units_ + u).store_first(p_.s.final_state[1] + b * hidden_ + u, hidden_ - u);
+    }
+  }
+
+  V mask(Size b, Size u) const {
+    return p_.s.mask ? V::load_first(p_.s.mask + b * hidden_ + u, hidden_ - u) : V::all(1.0f);
+  }
+
+  void take_step(Size step, Size active) {
+    active_ = active;
+    if (!p_.s.projected)
+      for (Size i = 0; i < active; ++i)
+        std::memcpy(operand_ + i * stride_ + p_.operand.second, p_.s.x + p_.at(row(i), step) * p_.s.inputs,
+                    static_cast<std::size_t>(p_.s.inputs) * sizeof(float));
+    if constexpr (two) {
+      for (Size u = 0; u < units_; u += kPanel) {
+        multiply_slots(step, cell.r1, u);
+        for (Size i = 0; i < active; ++i)
+          for (Size v = u; v < units_ && v < u + kPanel; v += 8) open_gates(i, v, v - u);
+      }
+    }
+    for (Size u = 0; u < units_; u += kPanel) {
+      multiply_slots(step, two ? cell.r2 : SlotRange{0, cell.slots}, u);
+      for (Size i = 0; i < active; ++i)
+        for (Size v = u; v < units_ && v < u + kPanel; v += 8) move_units(step, i, v, v - u);
+    }
+    if constexpr (read == Read::normalised)
+      for (Size i = 0; i < active; ++i) show_row(step, i);
+  }
+
+  // Pre-activations of up to 16 units, for the slots of one product.
+  void multiply_slots(Size step, SlotRange slots, Size u) {
+    const Size width = panel_width(u, units_);
+    for (int slot = slots.begin; slot < slots.end; ++slot) {
+      float* sums = sums_ + slot * active_ * kPanel;
+      const Size begin = p_.operand.begin(cell, slot), depth = p_.operand.end(cell, slot) - begin;
+      Start start{p_.bias + slot * units_ + u, 0};
+      if (p_.s.projected && cell.x.has(slot)) start = projected(step, slot, u, sums);
+      multiply<V>(active_, operand_ + begin, stride_, 1, depth, p_.panel[slot] + u * depth, width, sums, kPanel, start);
+    }
+  }
+
+  Start projected(Size step, int slot, Size u, float* sums) {
+    const Size width = cell.gates * hidden_;
+    for (Size i = 0; i < active_; ++i) {
+      const float* x = p_.s.x + p_.at(row(i), step) * width + cell.gate_of[slot] * hidden_;
+      for (Size v = u; v < units_ && v < u + kPanel; v += 8)
+        (V::load_first(x + v, hidden_ - v) + V::load(p_.bias + slot * units_ + v)).store(sums + i * kPanel + v - u);
+    }
+    return {sums, kPanel};
+  }
+
+  V sum(int slot, Size i, Size v, Size offset) const {
+    return V::load_first(sums_ + (slot * active_ + i) * kPanel + offset, hidden_ - v);
+  }
+
+  // The gates of a cell with two products, and what its second product reads.
+  void open_gates(Size i, Size v, Size offset) {
+    float* gates = gates_ + i * cell.slots * units_ + v;
+    for (int slot = cell.r1.begin; slot < cell.r1.end; ++slot)
+      sigmoid(sum(slot, i, v, offset)).store(gates + slot * units_);
+    (V::load(gates + cell.second_gate * units_) * V::load(read_at(operand_, i) + v))
+        .store_first(operand_ + i * stride_ + v, units_ - v);
+  }
+
+  // The step of eight units, from pre-activations to the next state.
+  void move_units(Size step, Size i, Size v, Size offset) {
+    const Size b = row(i), n = p_.start[b] + step, at = i * units_ + v;
+    V slots[4];
+    for (int slot = 0; slot < cell.slots; ++slot)
+      slots[slot] = two && cell.r1.has(slot) ? V::load(gates_ + (i * cell.slots + slot) * units_ + v)
+                                             : sum(slot, i, v, offset);
+    Units<V> u{V::load(state_ + at), V::zero(), V::zero(), V::zero(), {}};
+    if constexpr (cell.has_memory) u.memory = V::load(memory_ + at);
+    if constexpr (cell.has_memory && cell.extras > 0)
+      for (int k = 0; k < cell.extras; ++k) u.extra[k] = V::load(p_.extra + k * units_ + v);
+    C::forward(slots, u);
+    u.new_state = zoned_out(0, u.state, u.new_state, b, step, v);
+    u.new_state.store(state_ + at);
+    if constexpr (cell.has_memory) {
+      u.new_memory = zoned_out(1, u.memory, u.new_memory, b, step, v);
+      u.new_memory.store(memory_ + at);
+    }
+    if (p_.s.saved) save(slots, u, n, i, v);
+    if constexpr (read != Read::normalised) show(step, i, v, u.new_state);
+  }
+
+  V zoned_out(int which, V before, V after, Size b, Size step, Size v) const {
+    V keep = V::all(p_.s.keep_share);
+    if (p_.s.keep[which]) {
+      keep = V::from_bytes(p_.s.keep[which] + p_.at(b, step) * hidden_ + v, hidden_ - v);
+      return V::where_positive(keep, before) + V::where_positive(V::all(1.0f) - keep, after);
+    }
+    return p_.s.keep_share == 0.0f ? after : V::fma(keep, before, (V::all(1.0f) - keep) * after);
+  }
+
+  void save(const V* slots, const Units<V>& u, Size n, Size i, Size v) {
+    for (int slot = 0; slot < cell.slots; ++slot) slots[slot].store(p_.slots + (n * cell.slots + slot) * units_ + v);
+    if constexpr (cell.keeps_state)
+      (cell.has_memory ? u.new_memory : u.new_state).store(p_.states + n * units_ + v);
+    if constexpr (two) V::load_first(operand_ + i * stride_ + v, units_ - v).store(p_.second + n * units_ + v);
+  }
+
+  V shown(Size i, Size u, V state) const {
+    if constexpr (read == Read::squashed) return hyperbolic_tangent(state);
+    if constexpr (read == Read::normalised)
+      return V::fma(normalised<V>(state_ + i * units_, moments_, u, hidden_), V::load(p_.extra + u),
+                    V::load(p_.extra + units_ + u));
+    return state;
+  }
+
+  // The output, and what the next step's products read.
+  void show(Size step, Size i, Size v, V state) {
+    const Size b = row(i);
+    const V y = shown(i, v, state);
+    y.store_first(p_.s.y + p_.at(b, step) * hidden_ + v, hidden_ - v);
+    (p_.s.mask ? y * mask(b, v) : y).store(read_at(next_, i) + v);
+  }
+
+  void gain_moments(Size i) { moments_ = moments<V>(state_ + i * units_, hidden_); }
+
+  void show_row(Size step, Size i) {
+    gain_moments(i);
+    for (Size v = 0; v < units_; v += 8) show(step, i, v, V::load(state_ + i * units_ + v));
+  }
+
+  const Plan& p_;
+  Size group_, rows_, hidden_, units_, stride_, active_ = 0;
+  float *operand_, *next_, *state_, *memory_, *sums_, *gates_;
+  Moments moments_{};
+};
+
+}  // namespace unspool

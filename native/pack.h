@@ -1,0 +1,76 @@
+// Weights into panels, once a call.
+#pragma once
+
+#include "matmul.h"
+#include "plan.h"
+
+namespace unspool {
+
+// Panels of the forward products: for slot s, depth = the stretch of the operand it sees, columns = units. One
+// panel holds the rows of the second product (padded with 0), of the input and of the state, one after the other.
+template <class V>
+void pack_forward_panel(const Plan& p, int slot, Size u) {
+  const CellLayout& c = p.cell;
+  const Size h = p.s.hidden, width = panel_width(u, p.units), gate = c.gate_of[slot] * h;
+  const Size depth = p.operand.end(c, slot) - p.operand.begin(c, slot);
+  float* to = p.panel[slot] + u * depth;
+  if (c.r2.has(slot)) {
+    pack_panel<V>(p.s.w_hh + gate * h, 1, h, h, u, h, to);
+    for (Size i = h * width; i < p.units * width; ++i) to[i] = 0.0f;
+    to += p.units * width;
+  }
+  if (c.x.has(slot) && !p.s.projected) {
+    pack_panel<V>(p.s.w_ih + gate * p.s.inputs, 1, p.s.inputs, p.s.inputs, u, h, to);
+    to += p.s.inputs * width;
+  }
+  if (c.r1.has(slot)) pack_panel<V>(p.s.w_hh + gate * h, 1, h, h, u, h, to);
+}
+
+template <class V>
+void pack_forward(const Plan& p) {
+  const CellLayout& c = p.cell;
+  const Size h = p.s.hidden;
+  for (int slot = 0; slot < c.slots; ++slot) {
+    for (Size u = 0; u < p.units; u += kPanel) pack_forward_panel<V>(p, slot, u);
+    const Size gate = c.gate_of[slot] * h;
+    const bool recurrent = c.r1.has(slot) || c.r2.has(slot);
+    for (Size u = 0; u < p.units; ++u) {
+      float bias = 0.0f;
+      if (u < h && p.s.b_ih && c.x.has(slot)) bias += p.s.b_ih[gate + u];
+      if (u < h && p.s.b_hh && recurrent) bias += p.s.b_hh[gate + u];
+      p.bias[slot * p.units + u] = bias;
+    }
+  }
+}
+
+template <class V>
+void pack_extras(const Plan& p) {
+  for (int k = 0; k < p.cell.extras; ++k)
+    for (Size u = 0; u < p.units; ++u)
+      p.extra[k * p.units + u] = u < p.s.hidden ? p.s.extra[k * p.s.hidden + u] : 0.0f;
+}
+
+// Panels of a backward product: depth = (slots of `range`) × units, columns = those of the weight matrix.
+template <class V>
+void pack_back(const Plan& p, SlotRange range, const float* weights, Size columns, float* panels) {
+  const Size h = p.s.hidden, depth = range.count() * p.units;
+  for (Size j = 0; j < columns; j += kPanel) {
+    const Size width = panel_width(j, columns);
+    float* to = panels + j * depth;
+    for (int slot = range.begin; slot < range.end; ++slot) {
+      pack_panel<V>(weights + p.cell.gate_of[slot] * h * columns, columns, 1, h, j, columns, to);
+      for (Size i = h * width; i < p.units * width; ++i) to[i] = 0.0f;
+      to += p.units * width;
+    }
+  }
+}
+
+template <class V>
+void pack_backward(const Plan& p) {
+  pack_extras<V>(p);
+  pack_back<V>(p, p.cell.r1, p.s.w_hh, p.s.hidden, p.back_r1);
+  if (p.cell.r2.count() > 0) pack_back<V>(p, p.cell.r2, p.s.w_hh, p.s.hidden, p.back_r2);
+  if (p.g.x && !p.s.projected) pack_back<V>(p, p.cell.x, p.s.w_ih, p.s.inputs, p.back_x);
+}
+
+}  // namespace unspool

@@ -1,0 +1,57 @@
+// One call, worked out: which rows go together, where the packed weights and the saved values lie.
+// Filled by plan.cpp; the kernels only read it.
+#pragma once
+
+#include "api.h"
+
+namespace unspool {
+
+// The rows of the products' left side in the forward pass: [state · second gate | input | state], of which each
+// slot's product sees one contiguous stretch; the weight gradients read the same stretches.
+struct Operand {
+  Size second, input, state;  // widths; `second` is padded to whole vectors, 0 without a second product
+  constexpr Size begin(const CellLayout& c, int slot) const {
+    return c.r2.has(slot) ? 0 : c.x.has(slot) ? second : second + input;
+  }
+  constexpr Size end(const CellLayout& c, int slot) const { return c.r1.has(slot) ? second + input + state : second + input; }
+  constexpr Size width() const { return second + input + state; }
+};
+
+struct Plan {
+  Sequence s;
+  Gradients g;
+  CellLayout cell;
+  Operand operand;
+  Size units;       // H rounded up to whole vectors: the width of every private row; the pad units are 0
+  Size real_steps;  // sum of all lengths: saved rows
+  const Size* order;   // rows, longest first
+  const Size* length;  // of each row
+  const Size* start;   // of each row: its first saved row
+  Size groups, group_rows;  // group k holds rows order[k], order[k + groups], ...; at most group_rows of them
+
+  // Packed: panels of each slot (depth × units), biases and extras (units each).
+  float* panel[4];
+  float* bias;
+  float* extra;
+  // Packed for the backward pass: (slots·units) × H or I.
+  float* back_x;
+  float* back_r1;
+  float* back_r2;
+  float* row_extra;  // (B, extras, units): gradients of the extras, row by row
+
+  // Regions of `saved`, by saved row n = start[row] + step (steps in the order of processing).
+  float* slots;   // (n, slots·units)
+  float* states;  // (n, units): c, or the raw state where the output is not it
+  float* second;  // (n, units): second gate times the state as it was read
+  float* first;   // (B, units): the initial state as it is read
+
+  Size row(Size group, Size i) const { return order[group + i * groups]; }
+  Size rows_in(Size group) const { return (s.rows - group + groups - 1) / groups; }
+  // The step of time that a row reads at its `step`-th turn.
+  Size time(Size row, Size step) const { return s.reverse ? length[row] - 1 - step : step; }
+  Size at(Size row, Size step) const { return row * s.steps + time(row, step); }
+};
+
+constexpr Size kGuard = 16;  // floats between scratch rows' ends and the next array: panels may be written whole
+
+}  // namespace unspool

@@ -1,0 +1,277 @@
+#include "run.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <new>
+#include <numeric>
+#include <stdexcept>
+#include <vector>
+
+#if defined(_OPENMP)
+#include <omp.h>
+#endif
+#if defined(__SSE2__)
+#include <xmmintrin.h>
+#endif
+
+#include "backward.h"
+#include "target.h"
+#include "weight_gradients.h"
+
+namespace unspool {
+namespace {
+
+bool has_avx2() {
+#if defined(UNSPOOL_AVX2)
+  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+#else
+  return false;
+#endif
+}
+
+const Target* avx2() {
+#if defined(UNSPOOL_AVX2)
+  return &avx2_target;
+#else
+  return nullptr;
+#endif
+}
+
+const Target*& target() {
+  static const Target* chosen = has_avx2() ? avx2() : &scalar_target;
+  return chosen;
+}
+
+constexpr CellLayout kLayouts[static_cast<int>(Cell::count)] = {
+    SimpleTanh::layout,      SimpleRelu::layout,     GruResetAfter::layout,
+    GruResetBefore::layout,  LstmCell<false>::layout, LstmCell<true>::layout,
+    PrototypeCell<Read::itself>::layout, PrototypeCell<Read::normalised>::layout,
+    PrototypeCell<Read::squashed>::layout};
+
+// Numbers below 1e-38 become 0 while this lives: they cost a hundred times as much as others and mean nothing here.
+class FlushDenormals {
+#if defined(__SSE2__)
+ public:
+  FlushDenormals() : before_(_mm_getcsr()) { _mm_setcsr(before_ | 0x8040); }
+  ~FlushDenormals() { _mm_setcsr(before_); }
+
+ private:
+  unsigned before_;
+#endif
+};
+
+// One aligned block, handed out in pieces; kept by each calling thread up to a bound, because fresh pages are slow.
+class Workspace {
+ public:
+  ~Workspace() { std::free(block_); }
+
+  float* reserve(Size floats) {
+    if (floats > size_) {
+      std::free(block_);
+      size_ = 0;
+      block_ = nullptr;
+      if (floats > kLargest) throw std::bad_alloc();
+      const Size rounded = (floats + 15) / 16 * 16;
+      block_ = static_cast<float*>(std::aligned_alloc(64, static_cast<std::size_t>(rounded) * sizeof(float)));
+      if (!block_) throw std::bad_alloc();
+      size_ = rounded;
+    }
+    return block_;
+  }
+  void release_beyond_bound() {
+    if (size_ <= kKept) return;
+    std::free(block_);
+    block_ = nullptr;
+    size_ = 0;
+  }
+
+ private:
+  static constexpr Size kLargest = Size{1} << 40;
+  static constexpr Size kKept = Size{1} << 24;  // 64 MiB
+  float* block_ = nullptr;
+  Size size_ = 0;
+};
+
+// First counts what is needed, then hands it out: the same code runs twice.
+class Pieces {
+ public:
+  explicit Pieces(float* block) : block_(block) {}
+  float* take(Size floats) {
+    float* mine = block_ ? block_ + used_ : nullptr;
+    used_ += (floats + 15) / 16 * 16;
+    return mine;
+  }
+  Size used() const { return used_; }
+
+ private:
+  float* block_;
+  Size used_ = 0;
+};
+
+// Calls work(0) ... work(count - 1) on at most `threads` threads.
+template <class Work>
+void parallel(int threads, Size count, const Work& work) {
+  threads = static_cast<int>(std::min<Size>(threads, count));
+  if (threads <= 1) {
+    const FlushDenormals flush;
+    for (Size i = 0; i < count; ++i) work(i);
+    return;
+  }
+#if defined(_OPENMP)
+#pragma omp parallel num_threads(threads)
+#endif
+  {
+    const FlushDenormals flush;
+#if defined(_OPENMP)
+#pragma omp for schedule(dynamic, 1)
+#endif
+    for (Size i = 0; i < count; ++i) work(i);
+  }
+}
+
+constexpr Size kGroupRows = 48;  // rows whose states, operands and sums still share a second-level cache
+
+struct Rows {
+  std::vector<Size> order, length, start;
+};
+
+Rows sort_rows(const Sequence& s) {
+  const auto n = static_cast<std::size_t>(s.rows);
+  Rows rows{std::vector<Size>(n), std::vector<Size>(n), std::vector<Size>(n)};
+  Size total = 0;
+  for (std::size_t b = 0; b < n; ++b) {
+    rows.length[b] = s.lengths ? s.lengths[b] : s.steps;
+    rows.start[b] = total;
+    total += rows.length[b];
+  }
+  std::iota(rows.order.begin(), rows.order.end(), Size{0});
+  std::stable_sort(rows.order.begin(), rows.order.end(),
+                   [&](Size a, Size b) { return rows.length[static_cast<std::size_t>(a)] > rows.length[static_cast<std::size_t>(b)]; });
+  return rows;
+}
+
+Plan make_plan(const Sequence& s, const Gradients& g, const Rows& rows) {
+  Plan p{};
+  p.s = s;
+  p.g = g;
+  p.cell = layout_of(s.cell);
+  p.units = padded(s.hidden);
+  p.operand = {p.cell.r2.count() > 0 ? p.units : 0, s.projected ? 0 : s.inputs, s.hidden};
+  p.order = rows.order.data();
+  p.length = rows.length.data();
+  p.start = rows.start.data();
+  p.real_steps = std::accumulate(rows.length.begin(), rows.length.end(), Size{0});
+  const Size threads = std::max(1, s.threads);
+  const Size rounds = std::max<Size>(1, (s.rows + threads * kGroupRows - 1) / (threads * kGroupRows));
+  p.groups = std::clamp<Size>(threads * rounds, 1, std::max<Size>(1, s.rows));
+  p.group_rows = (s.rows + p.groups - 1) / p.groups;
+  p.slots = s.saved;
+  p.states = p.slots + p.real_steps * p.cell.slots * p.units;
+  p.second = p.states + (p.cell.keeps_state ? p.real_steps * p.units : 0);
+  p.first = p.second + (p.cell.second_gate >= 0 ? p.real_steps * p.units : 0);
+  return p;
+}
+
+Size depth_of(const Plan& p, int slot) { return p.operand.end(p.cell, slot) - p.operand.begin(p.cell, slot); }
+
+Workspace& workspace() {
+  thread_local Workspace mine;
+  return mine;
+}
+
+// Runs `place` once to count and once to hand out.
+template <class Place>
+void with_workspace(const Place& place) {
+  Pieces counted(nullptr);
+  place(counted);
+  Pieces handed(workspace().reserve(counted.used()));
+  place(handed);
+}
+
+float* reduce_extras(const Plan& p, float* to) {
+  for (Size k = 0; k < p.cell.extras; ++k)
+    for (Size u = 0; u < p.s.hidden; ++u) {
+      float sum = 0.0f;
+      for (Size b = 0; b < p.s.rows; ++b) sum += p.row_extra[(b * p.cell.extras + k) * p.units + u];
+      to[k * p.s.hidden + u] = sum;
+    }
+  return to;
+}
+
+void weight_gradients(const Plan& p, Size threads, float* scratch, Size scratch_each) {
+  const Size panels = panels_of(p.cell, p.units);
+  parallel(static_cast<int>(threads), threads, [&](Size i) {
+    target()->weight_gradients(p, panels * i / threads, panels * (i + 1) / threads, scratch + i * scratch_each);
+  });
+}
+
+}  // namespace
+
+void choose_target(const std::string& name) {
+  if (name == "scalar") target() = &scalar_target;
+  else if (name == "avx2" && has_avx2()) target() = avx2();
+  else throw std::invalid_argument("UNSPOOL_ISA: expected " + std::string(has_avx2() ? "avx2, " : "") + "scalar or off, got '" + name.substr(0, 40) + "'");
+}
+
+std::string target_name() { return target() == &scalar_target ? "scalar" : "avx2"; }
+
+const CellLayout& layout_of(Cell cell) { return kLayouts[static_cast<int>(cell)]; }
+
+Size saved_floats(Cell cell, Size rows, Size real_steps, Size hidden) {
+  const CellLayout& c = layout_of(cell);
+  const Size vectors = c.slots + (c.keeps_state ? 1 : 0) + (c.second_gate >= 0 ? 1 : 0);
+  Size all, size;
+  if (__builtin_mul_overflow(real_steps, vectors, &all) || __builtin_add_overflow(all, rows, &all) ||
+      __builtin_mul_overflow(all, padded(hidden), &size) || size > (Size{1} << 58))
+    throw std::bad_alloc();
+  return size;
+}
+
+void forward(const Sequence& s) {
+  const Rows rows = sort_rows(s);
+  Plan p = make_plan(s, {}, rows);
+  const Size each = forward_scratch(p.cell, p.operand, p.units, p.group_rows);
+  float* scratch = nullptr;
+  with_workspace([&](Pieces& pieces) {
+    for (int slot = 0; slot < p.cell.slots; ++slot) p.panel[slot] = pieces.take(depth_of(p, slot) * (p.units + 8));
+    p.bias = pieces.take(p.cell.slots * p.units);
+    p.extra = pieces.take(p.cell.extras * p.units);
+    scratch = pieces.take(p.groups * each);
+  });
+  target()->pack_forward(p);
+  parallel(s.threads, p.groups,
+           [&](Size group) { target()->forward[static_cast<int>(s.cell)](p, group, scratch + group * each); });
+  workspace().release_beyond_bound();
+}
+
+void backward(const Sequence& s, const Gradients& g) {
+  const Rows rows = sort_rows(s);
+  Plan p = make_plan(s, g, rows);
+  const Size panels = panels_of(p.cell, p.units), threads = std::clamp<Size>(s.threads, 1, panels);
+  const Size each = backward_scratch(p.cell, p.units, p.group_rows);
+  const Size each_weights = gradient_scratch(p.operand, (panels + threads - 1) / threads);
+  const bool weights = g.w_ih || g.w_hh || g.b_ih || g.b_hh;
+  float *scratch = nullptr, *weight_scratch = nullptr;
+  with_workspace([&](Pieces& pieces) {
+    p.extra = pieces.take(p.cell.extras * p.units);
+    p.row_extra = pieces.take(p.cell.extras * p.units * s.rows);
+    p.back_r1 = pieces.take(p.cell.r1.count() * p.units * (p.units + 8));
+    p.back_r2 = pieces.take(p.cell.r2.count() * p.units * (p.units + 8));
+    p.back_x = pieces.take(g.x && !s.projected ? p.cell.x.count() * p.units * (padded(s.inputs) + 8) : 0);
+    scratch = pieces.take(p.groups * each);
+    weight_scratch = pieces.take(weights ? threads * each_weights : 0);
+  });
+  target()->pack_backward(p);
+  parallel(s.threads, p.groups,
+           [&](Size group) { target()->backward[static_cast<int>(s.cell)](p, group, scratch + group * each); });
+  if (weights) weight_gradients(p, threads, weight_scratch, each_weights);
+  if (g.extra) reduce_extras(p, g.extra);
+  workspace().release_beyond_bound();
+}
+
+void activate(int which, const float* x, float* y, Size n) {
+  const FlushDenormals flush;
+  target()->activate(which, x, y, n);
+}
+
+}  // namespace unspool

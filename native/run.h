@@ -1,0 +1,24 @@
+// One layer, one direction, on the best instruction set present.
+#pragma once
+
+#include <string>
+
+#include "api.h"
+
+namespace unspool {
+
+// Throws std::invalid_argument for a name that is not one of: off, scalar, avx2, or that this CPU cannot run.
+void choose_target(const std::string& name);
+// "avx2" or "scalar".
+std::string target_name();
+
+const CellLayout& layout_of(Cell cell);
+// Size of `saved` for a batch of `real_steps` (the sum of its lengths). Throws std::bad_alloc beyond 2^60.
+Size saved_floats(Cell cell, Size rows, Size real_steps, Size hidden);
+
+void forward(const Sequence& s);
+void backward(const Sequence& s, const Gradients& g);
+// y = sigmoid(x) (which 0) or tanh(x) (1), n numbers; for tests of math.h.
+void activate(int which, const float* x, float* y, Size n);
+
+}  // namespace unspool

@@ -1,0 +1,20 @@
+// What one instruction set offers. Each target_*.cpp compiles the same templates with its own vectors and flags.
+#pragma once
+
+#include "plan.h"
+
+namespace unspool {
+
+struct Target {
+  void (*pack_forward)(const Plan&);
+  void (*pack_backward)(const Plan&);
+  void (*forward[static_cast<int>(Cell::count)])(const Plan&, Size group, float* scratch);
+  void (*backward[static_cast<int>(Cell::count)])(const Plan&, Size group, float* scratch);
+  void (*weight_gradients)(const Plan&, Size first_panel, Size last_panel, float* scratch);
+  void (*activate)(int which, const float* x, float* y, Size n);  // 0: sigmoid, 1: tanh; for tests
+};
+
+extern const Target scalar_target;
+extern const Target avx2_target;
+
+}  // namespace unspool

@@ -1,0 +1,50 @@
+// The kernels of one vector type, gathered into a Target.
+#pragma once
+
+#include "backward.h"
+#include "forward.h"
+#include "pack.h"
+#include "target.h"
+#include "weight_gradients.h"
+
+namespace unspool {
+
+template <class V, class C>
+void forward_group(const Plan& plan, Size group, float* scratch) {
+  ForwardRun<V, C>(plan, group, scratch).run();
+}
+template <class V, class C>
+void backward_group(const Plan& plan, Size group, float* scratch) {
+  BackwardRun<V, C>(plan, group, scratch).run();
+}
+template <class V>
+void weight_gradient_panels(const Plan& plan, Size first, Size last, float* scratch) {
+  WeightGradients<V>(plan, first, last, scratch).run();
+}
+template <class V>
+void pack_for_forward(const Plan& plan) {
+  pack_extras<V>(plan);
+  pack_forward<V>(plan);
+}
+template <class V>
+void activate(int which, const float* x, float* y, Size n) {
+  for (Size i = 0; i < n; i += 8) {
+    const V v = V::load_first(x + i, n - i);
+    (which == 0 ? sigmoid(v) : hyperbolic_tangent(v)).store_first(y + i, n - i);
+  }
+}
+
+// Cells in the order of the enumeration in api.h.
+template <class V, class... C>
+constexpr Target make_target() {
+  static_assert(sizeof...(C) == static_cast<int>(Cell::count));
+  return {pack_for_forward<V>, pack_backward<V>, {forward_group<V, C>...}, {backward_group<V, C>...},
+          weight_gradient_panels<V>, activate<V>};
+}
+template <class V>
+constexpr Target target_of() {
+  return make_target<V, SimpleTanh, SimpleRelu, GruResetAfter, GruResetBefore, LstmCell<false>, LstmCell<true>,
+                     PrototypeCell<Read::itself>, PrototypeCell<Read::normalised>, PrototypeCell<Read::squashed>>();
+}
+
+}  // namespace unspool

@@ -1,0 +1,119 @@
+// Gradients of matrices and biases: one product over all real steps of the batch. Each thread owns some panels of
+// 16 pre-activations and walks over all steps in the same order, so the number of threads changes no bit.
+#pragma once
+
+#include <cstring>
+
+#include "matmul.h"
+#include "plan.h"
+
+namespace unspool {
+
+constexpr Size kChunk = 128;  // steps at once: a panel of gradients is 8 KB then, and stays in the first cache
+
+constexpr Size panels_of(const CellLayout& c, Size units) {
+  return c.slots * ((units + kPanel - 1) / kPanel);
+}
+// Floats of scratch for one thread that owns `panels` of them.
+constexpr Size gradient_scratch(const Operand& o, Size panels) {
+  return kChunk * (o.width() + kGuard + kPanel) + panels * (o.width() + 1) * kPanel + 3 * kGuard;
+}
+
+template <class V>
+class WeightGradients {
+ public:
+  WeightGradients(const Plan& plan, Size first_panel, Size last_panel, float* scratch)
+      : p_(plan), hidden_(plan.s.hidden), units_(plan.units), blocks_((plan.units + kPanel - 1) / kPanel),
+        first_(first_panel), last_(last_panel), stride_(plan.operand.width() + kGuard) {
+    left_ = scratch;
+    panel_ = left_ + kChunk * stride_ + kGuard;
+    sums_ = panel_ + kChunk * kPanel + kGuard;
+  }
+
+  void run() {
+    const Size size = (last_ - first_) * (p_.operand.width() + 1) * kPanel;
+    std::memset(sums_, 0, static_cast<std::size_t>(size) * sizeof(float));
+    Cursor cursor{0, 0};
+    for (Size n = 0; n < p_.real_steps; n += kChunk) {
+      const Size count = p_.real_steps - n < kChunk ? p_.real_steps - n : kChunk;
+      gather(cursor, n, count);
+      for (Size q = first_; q < last_; ++q) add(q, n, count);
+    }
+    for (Size q = first_; q < last_; ++q) scatter(q);
+  }
+
+ private:
+  struct Cursor {
+    Size row, step;
+  };
+  int slot(Size q) const { return static_cast<int>(q / blocks_); }
+  Size unit(Size q) const { return q % blocks_ * kPanel; }
+  float* sums(Size q) const { return sums_ + (q - first_) * (p_.operand.width() + 1) * kPanel; }
+
+  // What the products of the forward pass read at `count` saved steps, one a row.
+  void gather(Cursor& c, Size n, Size count) {
+    for (Size k = 0; k < count; ++k, ++c.step) {
+      while (c.step >= p_.length[c.row]) c = {c.row + 1, 0};
+      float* to = left_ + k * stride_;
+      if (p_.operand.second > 0) copy(p_.second + (n + k) * units_, units_, to);
+      to += p_.operand.second;
+      if (p_.operand.input > 0) copy(p_.s.x + p_.at(c.row, c.step) * p_.s.inputs, p_.s.inputs, to);
+      to += p_.operand.input;
+      copy(c.step > 0 ? p_.s.y + p_.at(c.row, c.step - 1) * hidden_ : p_.first + c.row * units_, hidden_, to);
+      if (p_.s.mask)
+        for (Size u = 0; u < hidden_; u += 8) {
+          const Size left = hidden_ - u;
+          (V::load_first(to + u, left) * V::load_first(p_.s.mask + c.row * hidden_ + u, left)).store_first(to + u, left);
+        }
+    }
+  }
+  static void copy(const float* from, Size n, float* to) {
+    std::memcpy(to, from, static_cast<std::size_t>(n) * sizeof(float));
+  }
+
+  void add(Size q, Size n, Size count) {
+    const Size u = unit(q), width = panel_width(u, units_);
+    float* total = sums(q) + p_.operand.width() * kPanel;
+    V low = V::zero(), high = V::zero();
+    for (Size k = 0; k < count; ++k) {
+      const float* from = p_.slots + ((n + k) * p_.cell.slots + slot(q)) * units_ + u;
+      const V a = V::load(from);
+      a.store(panel_ + k * width);
+      low = low + a;
+      if (width < kPanel) continue;
+      const V b = V::load(from + 8);
+      b.store(panel_ + k * width + 8);
+      high = high + b;
+    }
+    (V::load(total) + low).store(total);
+    (V::load(total + 8) + high).store(total + 8);
+    const Size begin = p_.operand.begin(p_.cell, slot(q)), end = p_.operand.end(p_.cell, slot(q));
+    float* c = sums(q) + begin * kPanel;
+    if (end > begin) multiply<V>(end - begin, left_ + begin, 1, stride_, count, panel_, width, c, kPanel, {c, kPanel});
+  }
+
+  void scatter(Size q) const {
+    const Size s = slot(q), real = hidden_ - unit(q) < kPanel ? hidden_ - unit(q) : kPanel;
+    const Size gate = p_.cell.gate_of[s] * hidden_ + unit(q);
+    const Size second = p_.operand.second, input = second + p_.operand.input;
+    const bool x = p_.cell.x.has(slot(q)), r1 = p_.cell.r1.has(slot(q)), r2 = p_.cell.r2.has(slot(q));
+    const float* from = sums(q);
+    for (Size c = 0; c < real; ++c) {
+      if (x && p_.g.w_ih) column(from + second * kPanel + c, p_.s.inputs, p_.g.w_ih + (gate + c) * p_.s.inputs);
+      if (r1 && p_.g.w_hh) column(from + input * kPanel + c, hidden_, p_.g.w_hh + (gate + c) * hidden_);
+      if (r2 && p_.g.w_hh) column(from + c, hidden_, p_.g.w_hh + (gate + c) * hidden_);
+      const float bias = from[p_.operand.width() * kPanel + c];
+      if (x && p_.g.b_ih) p_.g.b_ih[gate + c] = bias;
+      if ((r1 || r2) && p_.g.b_hh) p_.g.b_hh[gate + c] = bias;
+    }
+  }
+  static void column(const float* from, Size n, float* to) {
+    for (Size j = 0; j < n; ++j) to[j] = from[j * kPanel];
+  }
+
+  const Plan& p_;
+  Size hidden_, units_, blocks_, first_, last_, stride_;
+  float *left_, *panel_, *sums_;
+};
+
+}  // namespace unspool
