@@ -13,14 +13,14 @@ using namespace unspool;
 namespace {
 
 struct Torch {
-  nb::object tensor, float32, int64, boolean, strided;
+  nb::object tensor, float32, int64, int32, boolean, strided;
 };
 
 // Kept for good: torch cannot be unloaded, and an object freed at exit would outlive the interpreter.
 const Torch& torch() {
   static const Torch* known = [] {
     const nb::module_ module = nb::module_::import_("torch");
-    return new Torch{module.attr("Tensor"), module.attr("float32"), module.attr("int64"), module.attr("bool"),
+    return new Torch{module.attr("Tensor"), module.attr("float32"), module.attr("int64"), module.attr("int32"), module.attr("bool"),
                      module.attr("strided")};
   }();
   return *known;
@@ -29,6 +29,7 @@ const Torch& torch() {
 Kind kind_of(nb::handle dtype) {
   if (dtype.is(torch().float32)) return Kind::float32;
   if (dtype.is(torch().int64)) return Kind::int64;
+  if (dtype.is(torch().int32)) return Kind::int32;
   return dtype.is(torch().boolean) ? Kind::boolean : Kind::other;
 }
 
@@ -123,6 +124,34 @@ void recurrent_backward(const std::string& cell, Object x, Object lengths, Objec
   });
 }
 
+void region_forward_checked(Object x, Object lengths, Object weight, Object bias, Size threads, Object y,
+                            Object winner) {
+  run_checked([&] {
+    RegionArguments a;
+    a.x = describe("x", x), a.lengths = describe("lengths", lengths), a.weight = describe("weight", weight);
+    a.bias = describe("bias", bias), a.threads = threads;
+    a.y = describe("y", y), a.winner = describe("winner", winner);
+    const RegionCall call = check_region(a, nullptr);
+    const nb::gil_scoped_release released;
+    region_forward(call);
+  });
+}
+
+void region_backward_checked(Object x, Object lengths, Object weight, Size threads, Object winner, Object d_y,
+                             Object d_x, Object d_weight, Object d_bias) {
+  run_checked([&] {
+    RegionArguments a;
+    a.x = describe("x", x), a.lengths = describe("lengths", lengths), a.weight = describe("weight", weight);
+    a.threads = threads, a.winner = describe("winner", winner);
+    a.d_y = describe("d_y", d_y), a.d_x = describe("d_x", d_x);
+    a.d_weight = describe("d_weight", d_weight), a.d_bias = describe("d_bias", d_bias);
+    RegionGradients g{};
+    const RegionCall call = check_region(a, &g);
+    const nb::gil_scoped_release released;
+    region_backward(call, g);
+  });
+}
+
 void activation(const std::string& name, Object x, Object y) {
   const Tensor from = describe("x", x), to = describe("y", y);
   const bool fits = from.kind == Kind::float32 && to.kind == Kind::float32 && from.data && to.data &&
@@ -144,6 +173,12 @@ NB_MODULE(_native, module) {
         return saved_floats(cell_named(cell), rows, real_steps, hidden);
       }, nb::arg("cell"), nb::arg("rows"), nb::arg("real_steps"), nb::arg("hidden"),
       "Size of the tensor `saved` that training needs.");
+  module.def("region_forward", &region_forward_checked, nb::arg("x"), nb::arg("lengths"), nb::arg("weight"),
+             nb::arg("bias").none(), nb::arg("threads"), nb::arg("y"), nb::arg("winner"),
+             "The greatest answer of each filter over the windows of each text, and where it stands.");
+  module.def("region_backward", &region_backward_checked, nb::arg("x"), nb::arg("lengths"), nb::arg("weight"),
+             nb::arg("threads"), nb::arg("winner"), nb::arg("d_y"), nb::arg("d_x").none(), nb::arg("d_weight").none(),
+             nb::arg("d_bias").none(), "The gradients of region_forward.");
 #define UNSPOOL_ARGUMENTS                                                                                          \
   nb::arg("cell"), nb::arg("x"), nb::arg("lengths").none(), nb::arg("w_ih").none(), nb::arg("w_hh"),               \
       nb::arg("b_ih").none(), nb::arg("b_hh").none(), nb::arg("extra").none(), nb::arg("h"), nb::arg("c").none(),  \

@@ -12,7 +12,7 @@ namespace {
 
 constexpr const char* kNames[] = {"rnn_tanh", "rnn_relu",  "gru",        "gru_reset_before", "lstm",
                                   "peephole", "prototype", "normalised", "pseudo"};
-constexpr const char* kKinds[] = {"None", "torch.float32", "torch.int64", "torch.bool", ""};
+constexpr const char* kKinds[] = {"None", "torch.float32", "torch.int64", "torch.int32", "torch.bool", ""};
 
 std::string listed(const Size* sizes, std::size_t n) {
   std::string text = "(";
@@ -191,6 +191,43 @@ Sequence check(const Arguments& a, const GradientArguments* gradients, Gradients
   given.insert(given.end(), {&a.y, &d.y, &d.final_h, &d.final_c});
   check_apart({&a.saved, &d.x, &d.w_ih, &d.w_hh, &d.b_ih, &d.b_hh, &d.extra, &d.h, &d.c}, given);
   return s;
+}
+
+RegionCall check_region(const RegionArguments& a, RegionGradients* g) {
+  RegionCall c{};
+  if (a.x.rank != 3) wrong_value("x", "expected 3 dimensions");
+  if (a.weight.rank != 3) wrong_value("weight", "expected 3 dimensions");
+  c.rows = a.x.shape[0], c.steps = a.x.shape[1], c.width = a.x.shape[2];
+  c.filters = a.weight.shape[0], c.size = a.weight.shape[1];
+  if (c.filters < 1 || c.size < 1 || c.width < 1) wrong_value("weight", "expected at least one filter, step and feature");
+  if (c.steps > (Size{1} << 31) - 1) wrong_value("x", "too many steps");
+  product("x", {c.rows, c.steps, c.width, 4});
+  product("weight", {c.filters + 16, c.size + 1, c.width, 4});
+  if (a.threads < 1 || a.threads > 4096) wrong_value("threads", "expected 1 to 4096");
+  c.threads = static_cast<int>(a.threads);
+  c.x = floats(a.x, {c.rows, c.steps, c.width});
+  c.weight = floats(a.weight, {c.filters, c.size, c.width});
+  c.bias = floats(a.bias, {c.filters}, true);
+  if (a.lengths.kind == Kind::absent) wrong_value("lengths", "expected a tensor");
+  c.lengths = check_lengths(a.lengths, c.rows, c.steps);
+  check_tensor(a.winner, Kind::int32, {c.rows, c.filters});
+  c.winner = static_cast<std::int32_t*>(a.winner.data);
+  if (!g) {
+    c.y = floats(a.y, {c.rows, c.filters});
+    check_apart({&a.y, &a.winner}, {&a.x, &a.lengths, &a.weight, &a.bias});
+    return c;
+  }
+  g->y = floats(a.d_y, {c.rows, c.filters});
+  g->x = floats(a.d_x, {c.rows, c.steps, c.width}, true);
+  g->weight = floats(a.d_weight, {c.filters, c.size, c.width}, true);
+  g->bias = floats(a.d_bias, {c.filters}, true);
+  check_apart({&a.d_x, &a.d_weight, &a.d_bias}, {&a.x, &a.lengths, &a.weight, &a.winner, &a.d_y});
+  for (Size row = 0; row < c.rows; ++row)
+    for (Size f = 0; f < c.filters; ++f) {
+      const std::int32_t w = c.winner[row * c.filters + f];
+      if (w < 0 || w > std::max<Size>(0, c.lengths[row] - c.size)) wrong_value("winner", "a window lies outside its text");
+    }
+  return c;
 }
 
 }  // namespace unspool

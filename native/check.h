@@ -5,10 +5,11 @@
 #include <string>
 
 #include "api.h"
+#include "region.h"
 
 namespace unspool {
 
-enum class Kind { absent, float32, int64, boolean, other };
+enum class Kind { absent, float32, int64, int32, boolean, other };
 
 // What is known of a tensor argument. `data` counts only when kind, cpu and dense are right.
 struct Tensor {
@@ -43,5 +44,15 @@ struct WrongType : std::runtime_error {
 // With `gradients`, checks those too, fills `g`, and demands `saved`.
 Sequence check(const Arguments& a, const GradientArguments* gradients, Gradients* g);
 Cell cell_named(const std::string& name);
+
+
+struct RegionArguments {
+  Tensor x, lengths, weight, bias, y, winner;
+  Tensor d_y, d_x, d_weight, d_bias;  // of the backward pass
+  Size threads = 1;
+};
+
+// The same for the region convolution; with `g`, the gradients too, and winners are checked to lie in their texts.
+RegionCall check_region(const RegionArguments& a, RegionGradients* g);
 
 }  // namespace unspool

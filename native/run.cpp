@@ -1,21 +1,11 @@
 #include "run.h"
 
-#include <algorithm>
-#include <cstdlib>
-#include <new>
 #include <numeric>
 #include <stdexcept>
 #include <vector>
 
-#if defined(_OPENMP)
-#include <omp.h>
-#endif
-#if defined(__SSE2__)
-#include <xmmintrin.h>
-#endif
-
 #include "backward.h"
-#include "target.h"
+#include "runtime.h"
 #include "weight_gradients.h"
 
 namespace unspool {
@@ -48,50 +38,6 @@ constexpr CellLayout kLayouts[static_cast<int>(Cell::count)] = {
     PrototypeCell<Read::itself>::layout, PrototypeCell<Read::normalised>::layout,
     PrototypeCell<Read::squashed>::layout};
 
-// Numbers below 1e-38 become 0 while this lives: they cost a hundred times as much as others and mean nothing here.
-class FlushDenormals {
-#if defined(__SSE2__)
- public:
-  FlushDenormals() : before_(_mm_getcsr()) { _mm_setcsr(before_ | 0x8040); }
-  ~FlushDenormals() { _mm_setcsr(before_); }
-
- private:
-  unsigned before_;
-#endif
-};
-
-// One aligned block, handed out in pieces; kept by each calling thread up to a bound, because fresh pages are slow.
-class Workspace {
- public:
-  ~Workspace() { std::free(block_); }
-
-  float* reserve(Size floats) {
-    if (floats > size_) {
-      std::free(block_);
-      size_ = 0;
-      block_ = nullptr;
-      if (floats > kLargest) throw std::bad_alloc();
-      const Size rounded = (floats + 15) / 16 * 16;
-      block_ = static_cast<float*>(std::aligned_alloc(64, static_cast<std::size_t>(rounded) * sizeof(float)));
-      if (!block_) throw std::bad_alloc();
-      size_ = rounded;
-    }
-    return block_;
-  }
-  void release_beyond_bound() {
-    if (size_ <= kKept) return;
-    std::free(block_);
-    block_ = nullptr;
-    size_ = 0;
-  }
-
- private:
-  static constexpr Size kLargest = Size{1} << 40;
-  static constexpr Size kKept = Size{1} << 24;  // 64 MiB
-  float* block_ = nullptr;
-  Size size_ = 0;
-};
-
 // First counts what is needed, then hands it out: the same code runs twice.
 class Pieces {
  public:
@@ -107,27 +53,6 @@ class Pieces {
   float* block_;
   Size used_ = 0;
 };
-
-// Calls work(0) ... work(count - 1) on at most `threads` threads.
-template <class Work>
-void parallel(int threads, Size count, const Work& work) {
-  threads = static_cast<int>(std::min<Size>(threads, count));
-  if (threads <= 1) {
-    const FlushDenormals flush;
-    for (Size i = 0; i < count; ++i) work(i);
-    return;
-  }
-#if defined(_OPENMP)
-#pragma omp parallel num_threads(threads)
-#endif
-  {
-    const FlushDenormals flush;
-#if defined(_OPENMP)
-#pragma omp for schedule(dynamic, 1)
-#endif
-    for (Size i = 0; i < count; ++i) work(i);
-  }
-}
 
 constexpr Size kGroupRows = 48;  // rows whose states, operands and sums still share a second-level cache
 
@@ -174,11 +99,6 @@ Plan make_plan(const Sequence& s, const Gradients& g, const Rows& rows) {
 
 Size depth_of(const Plan& p, int slot) { return p.operand.end(p.cell, slot) - p.operand.begin(p.cell, slot); }
 
-Workspace& workspace() {
-  thread_local Workspace mine;
-  return mine;
-}
-
 // Runs `place` once to count and once to hand out.
 template <class Place>
 void with_workspace(const Place& place) {
@@ -206,6 +126,13 @@ void weight_gradients(const Plan& p, Size threads, float* scratch, Size scratch_
 }
 
 }  // namespace
+
+Workspace& workspace() {
+  thread_local Workspace mine;
+  return mine;
+}
+
+const Target& chosen_target() { return *target(); }
 
 void choose_target(const std::string& name) {
   if (name == "scalar") target() = &scalar_target;

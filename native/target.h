@@ -2,6 +2,7 @@
 #pragma once
 
 #include "plan.h"
+#include "region.h"
 
 namespace unspool {
 
@@ -11,6 +12,10 @@ struct Target {
   void (*forward[static_cast<int>(Cell::count)])(const Plan&, Size group, float* scratch);
   void (*backward[static_cast<int>(Cell::count)])(const Plan&, Size group, float* scratch);
   void (*weight_gradients)(const Plan&, Size first_panel, Size last_panel, float* scratch);
+  void (*region_pack)(const RegionCall&, float* panels);
+  void (*region_forward)(const RegionCall&, const float* panels, Size row, float* scratch);
+  void (*region_input_gradient)(const RegionCall&, const RegionGradients&, Size row);
+  void (*region_weight_gradient)(const RegionCall&, const RegionGradients&, Size first, Size last);
   void (*activate)(int which, const float* x, float* y, Size n);  // 0: sigmoid, 1: tanh; for tests
 };
 

@@ -4,6 +4,7 @@
 #include "backward.h"
 #include "forward.h"
 #include "pack.h"
+#include "region_kernels.h"
 #include "target.h"
 #include "weight_gradients.h"
 
@@ -39,7 +40,8 @@ template <class V, class... C>
 constexpr Target make_target() {
   static_assert(sizeof...(C) == static_cast<int>(Cell::count));
   return {pack_for_forward<V>, pack_backward<V>, {forward_group<V, C>...}, {backward_group<V, C>...},
-          weight_gradient_panels<V>, activate<V>};
+          weight_gradient_panels<V>, region_pack<V>, region_forward<V>, region_input_gradient<V>,
+          region_weight_gradient<V>, activate<V>};
 }
 template <class V>
 constexpr Target target_of() {

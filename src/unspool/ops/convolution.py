@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from unspool.ops import checks
+from unspool.ops import checks, compiled_regions
 from unspool.ops.lengths import keep, valid_steps
 
 ACTIVATIONS = {"relu": torch.relu, "tanh": torch.tanh}
@@ -46,6 +46,9 @@ def region_conv(
     activate = ACTIVATIONS[checks.choice("activation", activation, ACTIVATIONS)]
     checks.choice("pooling", pooling, REGION_POOLINGS)
     lengths = checks.row_lengths(x, lengths)
+    if pooling == "max" and compiled_regions.takes(x):
+        greatest = activate(compiled_regions.greatest(x, lengths, weight, bias))
+        return torch.where(lengths[:, None] > 0, greatest, 0)
     counts = window_counts(lengths, weight.shape[1])
     x = _extend(blank(x, lengths), weight.shape[1])
     if pooling == "max":
