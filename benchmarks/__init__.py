@@ -1,1 +1,1 @@
-"""Timings against other libraries: A and B alternate in one run, medians are compared."""
+"""Slow measurements; the quick checks are in tests/."""

@@ -13,7 +13,7 @@ from unspool import _version
 
 _native: ModuleType | None
 try:
-    from unspool import _native  # type: ignore[attr-defined,no-redef]
+    from unspool import _native  # type: ignore[no-redef]
 except ImportError:
     _native = None
 

@@ -17,13 +17,16 @@ def _flag_type(name: str) -> Any:
     return str if name == "region_sizes" else config.Settings.model_fields[name].annotation
 
 
-SettingFlags: Any = make_dataclass(
-    "SettingFlags",
-    [
-        (name, Annotated[_flag_type(name) | None, Parameter(help=field.description or "", group="Settings")], None)
-        for name, field in config.Settings.model_fields.items()
-    ],
-    frozen=True,
+SettingFlags: Any = Parameter(name="*", group="Settings")(
+    make_dataclass(
+        "SettingFlags",
+        [
+            (name, Annotated[_flag_type(name) | None, Parameter(help=field.description or "")], None)
+            for name, field in config.Settings.model_fields.items()
+        ],
+        frozen=True,
+        namespace={"__module__": __name__},  # else cyclopts takes it for a type of the standard library
+    )
 )
 
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
-
-from cyclopts import Parameter
+from typing import TYPE_CHECKING, Any, Literal
 
 from unspool.cli.options import ReadFlags, SettingFlags, given_settings
 from unspool.cli.output import note, result, result_json, stderr_console
@@ -24,7 +22,7 @@ def train(
     config: Path | None = None,
     json: bool = False,
     read: ReadFlags | None = None,
-    settings: Annotated[SettingFlags | None, Parameter(name="*")] = None,
+    settings: SettingFlags | None = None,
 ) -> None:
     """Train a model on labelled texts.
 

@@ -4,7 +4,7 @@
 `locate(given)` what stands for a path or a name wherever data is asked for. docs: `unspool data list`.
 """
 
-from unspool.corpora.cache import cached, cached_record
+from unspool.corpora.cache import Cached, cached
 from unspool.corpora.catalogue import OFFLINE_CLASSIFY, OFFLINE_GENERATE, find, known
 from unspool.corpora.entry import Content, Corpus, CorpusError
 from unspool.corpora.fetching import fetch, locate, resolve
@@ -12,11 +12,11 @@ from unspool.corpora.fetching import fetch, locate, resolve
 __all__ = [
     "OFFLINE_CLASSIFY",
     "OFFLINE_GENERATE",
+    "Cached",
     "Content",
     "Corpus",
     "CorpusError",
     "cached",
-    "cached_record",
     "fetch",
     "find",
     "known",

@@ -62,7 +62,7 @@ def corpus_at(given: str) -> Corpus:
     marks = dict(urllib.parse.parse_qsl(fragment))
     sha256 = marks.get("sha256", "").lower()
     if not _may_fetch(address):
-        raise CorpusError(f"{shorten(address, 200)!r} cannot be fetched: only https addresses are")
+        raise CorpusError(f"{shorten(address, 200)!r} cannot be fetched: only https addresses without a user name are")
     if not re.fullmatch(r"[0-9a-f]{64}", sha256) or not set(marks) <= {"sha256", "member"}:
         raise CorpusError(
             f"{shorten(given, 200)!r} names no checksum: expected ADDRESS#sha256=HEX, with &member=PATH "
@@ -107,7 +107,8 @@ def _may_fetch(address: str) -> bool:
         host = parts.hostname
     except ValueError:
         return False
-    return bool(host) and (parts.scheme == "https" or (parts.scheme == "http" and host in LOOPBACK))
+    safe = parts.scheme == "https" or (parts.scheme == "http" and host in LOOPBACK)
+    return safe and bool(host) and parts.username is None
 
 
 def _only_data_file(members: Members) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,14 +33,16 @@ def cache_folder() -> Path:
         raise CorpusError("there is no home folder to keep corpora in: set UNSPOOL_CACHE to a folder") from error
 
 
-def cached(corpus: Corpus) -> Path | None:
-    """The path of a whole and current copy of the corpus, or None."""
-    record = cached_record(corpus)
-    return None if record is None else _folder(corpus) / record["file"]
+@dataclass(frozen=True)
+class Cached:
+    """A whole and current copy of a corpus on this disk."""
+
+    path: Path
+    record: dict[str, Any]  # SOURCE.json
 
 
-def cached_record(corpus: Corpus) -> dict[str, Any] | None:
-    """What SOURCE.json says of a whole and current copy of the corpus, or None."""
+def cached(corpus: Corpus) -> Cached | None:
+    """The copy of the corpus on this disk, or None when there is none, or not a whole and current one."""
     try:
         record = read_json(_folder(corpus) / RECORD)
     except ModelFileError:
@@ -49,7 +52,8 @@ def cached_record(corpus: Corpus) -> dict[str, Any] | None:
     name = record.get("file")
     if not isinstance(name, str) or name != Path(name).name or not name.startswith(corpus.name):
         return None
-    return record if _sha256(_folder(corpus) / name) == record.get("sha256") else None
+    path = _folder(corpus) / name
+    return Cached(path, record) if _sha256(path) == record.get("sha256") else None
 
 
 def store(corpus: Corpus, content: Content) -> Path:

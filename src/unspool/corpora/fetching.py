@@ -24,8 +24,8 @@ def fetch(name: str, *, refresh: bool = False, notice: Callable[[str], None] = i
     Raises CorpusError: unknown name, no network (naming a corpus that needs none), wrong checksum.
     """
     corpus = resolve(name)
-    if not refresh and (path := cached(corpus)):
-        return path
+    if not refresh and (copy := cached(corpus)):
+        return copy.path
     try:
         content = corpus.source.read(notice)
     except CorpusError as error:
@@ -41,11 +41,10 @@ def locate(given: str, *, notice: Callable[[str], None] = ignore) -> Path:
     A path that exists comes first, so that a corpus added later never hides a user's file.
     Raises CorpusError when it is neither.
     """
-    path = Path(given)
-    if path.exists():
+    if _exists(given):
         if find(given) is not None:
             notice(f"{given} is a file here and also a corpus: the file is used")
-        return path
+        return Path(given)
     if "://" not in given and find(given) is None:
         raise CorpusError(f"{shorten(given, 200)!r} does not exist as a file, and {unknown(given)}")
     return fetch(given, notice=notice)
@@ -59,6 +58,13 @@ def resolve(name: str) -> Corpus:
     if corpus is None:
         raise unknown(name)
     return corpus
+
+
+def _exists(given: str) -> bool:
+    try:
+        return given != "" and Path(given).exists()
+    except OSError:  # longer than a path may be
+        return False
 
 
 def _with_alternative(error: CorpusError, corpus: Corpus) -> CorpusError:

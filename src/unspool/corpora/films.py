@@ -16,7 +16,7 @@ LABELS = ("fresh", "rotten")
 
 
 def read_films(members: Members) -> Content:
-    """One snippet of a review (mostly one sentence) a row, labelled fresh or rotten.
+    """One snippet of a review (mostly one sentence) a row, with the mark of the whole review: fresh or rotten.
 
     Left out: the plot summaries (category "plot": long texts that no critic wrote), the empty rows, and each repeat of
     a snippet, so that no split can hold the same text twice. HTML entities are resolved and runs of white space become

@@ -20,6 +20,7 @@ from unspool.corpora.entry import Content, CorpusError, labelled_content, text_c
 SENTENCE_WORDS = (4, 60)  # shorter ones are headings and signatures, longer ones are tables
 LEAST_SENTENCES = 1000  # less than this is an interpreter whose library was stripped of sources or docstrings
 LEAST_CHARACTERS = 100_000
+LEFT_OUT = {"site-packages", "dist-packages", "test", "tests", "idle_test", "__pycache__", "encodings"}
 
 # A module, or a package with all it holds, and the topic of its docstrings: chapters of the library reference.
 TOPICS: dict[str, str] = {
@@ -90,9 +91,10 @@ def read_docstrings() -> Content:
 
 def read_reference() -> Content:
     """The language reference that `help()` shows, then every module's own documentation, as one text."""
-    parts = [_reference_topics(path.read_bytes()) for path in library_files() if path.parent.name == "pydoc_data"]
-    parts += [doc for path in library_files() if (doc := _module_docstring(path.read_bytes()))]
-    return _long_enough("\n\n".join(part for part in parts if part) + "\n")
+    files = list(library_files())
+    parts = [_reference_topics(path.read_bytes()) for path in files if path.parts[-2:] == ("pydoc_data", "topics.py")]
+    parts += [doc for path in files if (doc := _module_docstring(path.read_bytes()))]
+    return _long_enough("\n\n".join(parts) + "\n")
 
 
 def read_source() -> Content:
@@ -103,21 +105,26 @@ def read_source() -> Content:
 
 def library_files() -> Iterator[Path]:
     """The `.py` files of the standard library in a fixed order, without its tests, data tables and site-packages."""
-    folder = Path(sysconfig.get_path("stdlib"))
-    left_out = {"site-packages", "dist-packages", "test", "tests", "idle_test", "__pycache__", "encodings"}
-    for path in sorted(folder.rglob("*.py")):
-        inner = path.relative_to(folder)
-        if not left_out.intersection(inner.parts) and not inner.parts[0].startswith(("_sysconfigdata", "config-")):
+    yield from _python_files(Path(sysconfig.get_path("stdlib")))
+
+
+def _python_files(folder: Path) -> Iterator[Path]:
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        if path.name in LEFT_OUT or path.name.startswith(("_sysconfigdata", "config-")):
+            continue
+        if path.is_dir():
+            yield from _python_files(path)
+        elif path.suffix == ".py":
             yield path
 
 
 def docstring_sentences(source: bytes) -> Iterator[str]:
-    """The sentences of every docstring in one module's source, in its order; nothing when it does not parse."""
+    """The sentences of every docstring in one module's source; nothing when it does not parse."""
     for docstring in _docstrings(source):
-        for paragraph in re.split(r"\n\s*\n", docstring):
-            lines = [line.strip() for line in paragraph.split("\n")]
-            if _is_prose(lines):
-                yield from _sentences(" ".join(lines))
+        stripped = "\n".join(line.strip() for line in docstring.split("\n"))
+        for paragraph in stripped.split("\n\n"):
+            if _is_prose(paragraph.split("\n")):
+                yield from _sentences(paragraph.replace("\n", " "))
 
 
 def _is_prose(lines: list[str]) -> bool:
@@ -134,11 +141,13 @@ def _sentences(paragraph: str) -> Iterator[str]:
 
 
 def _docstrings(source: bytes) -> Iterator[str]:
-    for node in ast.walk(_parsed(source)):
+    waiting: list[ast.AST] = [_parsed(source)]
+    while waiting:
+        node = waiting.pop()
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            docstring = ast.get_docstring(node)
-            if docstring:
-                yield docstring
+            yield ast.get_docstring(node) or ""
+        # expressions hold no definitions and are most of the tree
+        waiting.extend(child for child in ast.iter_child_nodes(node) if not isinstance(child, ast.expr))
 
 
 def _module_docstring(source: bytes) -> str:

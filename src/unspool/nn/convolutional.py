@@ -94,10 +94,11 @@ class ConvPool(nn.Module):
         answers, counts = window_conv(input, lengths, self.weight, self.bias)
         beyond = ~valid_steps(counts, answers.shape[2])
         answers = answers.masked_fill(beyond[:, None], -torch.inf)
-        # relu rises monotonically: taken after the pooling it gives the same answer from fewer numbers.
+        # relu rises monotonically: taken after the pooling it gives the same answer from fewer numbers. It also turns
+        # the -inf of pools past the new length into zeros that pass no gradient.
         pooled = F.max_pool1d(answers, self.pool_size, ceil_mode=True).transpose(1, 2)
         lengths = torch.div(counts + self.pool_size - 1, self.pool_size, rounding_mode="floor")
-        return blank(pooled.relu(), lengths), lengths
+        return pooled.relu(), lengths
 
     def extra_repr(self) -> str:
         return f"{self.in_channels}, {self.out_features}, kernel_size={self.kernel_size}, pool_size={self.pool_size}"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from unspool.errors import SettingError
 from unspool.ops import checks
 
 PADDING = 0
@@ -50,7 +49,7 @@ class WordDropout(nn.Module):
     def forward(self, input: Tensor) -> Tensor:
         """input: integer ids of any shape; gives ids of the same shape and type."""
         if input.is_floating_point():
-            raise SettingError(f"WordDropout takes token ids, not {input.dtype}; put it before the embedding")
+            raise TypeError(f"input: WordDropout takes token ids, put it before the embedding; got {input.dtype}")
         if not self.training or self.p == 0:
             return input
         dropped = torch.rand(input.shape, device=input.device) < self.p
@@ -66,8 +65,7 @@ def max_norm_(weight: Tensor, limit: float) -> Tensor:
 
     Called after an optimiser step (Kim 2014 uses limit 3 on the rows of the last layer). Returns `weight`.
     """
-    if not 0 < limit < float("inf"):
-        raise SettingError(f"the limit of max_norm_ must be a number above 0, not {limit}")
+    checks.above_zero("limit", limit)
     norms = weight.flatten(1).norm(dim=1)
     shrink = (limit / norms).clamp(max=1)
     return weight.mul_(shrink.view(-1, *[1] * (weight.dim() - 1)))

@@ -65,8 +65,7 @@ class Embedding(nn.Module):
         return f"{self.num_embeddings}, {self.embedding_dim}, mode={self.mode!r}"
 
     def _drawn(self, scale: float) -> Tensor:
-        if not 0 < scale < float("inf"):
-            raise SettingError(f"scale must be a number above 0, not {scale}")
+        checks.above_zero("scale", scale)
         return torch.empty(self.num_embeddings, self.embedding_dim).uniform_(-scale, scale)
 
     def _given(self, vectors: Tensor | npt.NDArray[np.floating]) -> Tensor:
@@ -84,8 +83,7 @@ class Embedding(nn.Module):
 
     def _check_ids(self, ids: Tensor) -> None:
         if ids.dtype not in (torch.int32, torch.int64):
-            raise SettingError(f"token ids must be int32 or int64, got {ids.dtype}")
+            raise TypeError(f"input: expected token ids of int32 or int64, got {ids.dtype}")
         if ids.numel() and (int(ids.min()) < 0 or int(ids.max()) >= self.num_embeddings):
-            raise SettingError(
-                f"token ids must lie from 0 to {self.num_embeddings - 1}, got {int(ids.min())} to {int(ids.max())}"
-            )
+            found = f"{int(ids.min())} to {int(ids.max())}"
+            raise ValueError(f"input: expected token ids from 0 to {self.num_embeddings - 1}, got {found}")

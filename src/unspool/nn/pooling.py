@@ -7,6 +7,7 @@ Every pooling is built from the number of features of a step, has `out_features`
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from unspool.errors import SettingError
@@ -28,7 +29,7 @@ class Pooling(nn.Module):
         checks.sequence(input, self.in_features)
         lengths = checks.row_lengths(input, lengths)
         if not input.shape[1]:  # no step at all: every text is empty
-            input = input.new_zeros(input.shape[0], 1, input.shape[2])
+            input = F.pad(input, (0, 0, 0, 1))
         return self.pool(blank(input, lengths), lengths)
 
     def pool(self, x: Tensor, lengths: Tensor) -> Tensor:

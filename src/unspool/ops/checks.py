@@ -25,6 +25,13 @@ def fraction(name: str, value: object) -> float:
     return float(value)
 
 
+def above_zero(name: str, value: float) -> float:
+    """`value` when it is a finite number greater than 0, else a SettingError naming the argument."""
+    if not 0 < value < float("inf"):
+        raise SettingError(f"{name} must be a number above 0, not {shorten(repr(value))}")
+    return value
+
+
 def choice(name: str, value: object, known: Iterable[str]) -> str:
     """`value` when it is one of `known`, else a SettingError listing them."""
     names = list(known)

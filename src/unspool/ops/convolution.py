@@ -80,10 +80,12 @@ def dilated_conv(
     x (B, T, E), lengths (B,) int64, weight (F, k, E), bias (F,) or None. The centre c is (k - 1) / 2, with k odd, or
     k - 1 when `causal`, so that no step sees a later one.
     """
+    steps = x.shape[1]
     reach = (weight.shape[1] - 1) * dilation
     before = reach if causal else reach // 2
-    x = F.pad(blank(x, lengths), (0, 0, before, reach - before))
-    return blank(_convolve(x, weight, bias, dilation).transpose(1, 2), lengths)
+    after = reach - before + (steps == 0)  # torch refuses a convolution without a window
+    answers = _convolve(F.pad(blank(x, lengths), (0, 0, before, after)), weight, bias, dilation)
+    return blank(answers.transpose(1, 2)[:, :steps], lengths)
 
 
 def moments(x: Tensor, lengths: Tensor, *, variance: bool) -> Tensor:
@@ -122,7 +124,7 @@ def _greatest(x: Tensor, counts: Tensor, weight: Tensor, bias: Tensor | None) ->
     with torch.no_grad():
         scores = _convolve(x, weight, None)  # (B, F, windows); the bias is the same in all of them
         beyond = ~valid_steps(counts.clamp(min=1), scores.shape[2])
-        first = scores.masked_fill_(beyond[:, None], -torch.inf).argmax(2).t()  # (F, B)
+        first = scores.masked_fill_(beyond[:, None], -torch.inf).max(2).indices.t()  # (F, B); max is faster than argmax
         rows = first + torch.arange(batch, device=x.device) * steps
         rows = rows[..., None] + torch.arange(size, device=x.device)  # (F, B, k) rows of x as (B·T, E)
     windows = F.embedding(rows, x.reshape(batch * steps, width)).flatten(2)  # (F, B, k·E)

@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import platform
-from collections import Counter
 from typing import Any
 
+import numpy as np
 import torch
 
 from unspool._version import __version__
 from unspool.errors import shorten
 from unspool.tasks.classify import Outcome, Prepared
-from unspool.text.readers import LabelledTexts
 
 
-def make_card(name: str, data: LabelledTexts, prepared: Prepared, outcome: Outcome) -> dict[str, Any]:
+def make_card(name: str, fingerprint: str | None, prepared: Prepared, outcome: Outcome) -> dict[str, Any]:
     """Data, figures and versions as plain JSON values; file names without their folders."""
+    truth = np.concatenate([prepared.train.truth, prepared.validation.truth])
+    counts = np.bincount(truth, minlength=len(prepared.labels))
     return {
         "data": {
             "name": name,
-            "fingerprint": data.fingerprint,
-            "texts": len(data.texts),
-            "labels": dict(Counter(data.labels)),
+            "fingerprint": fingerprint,
+            "texts": len(truth),
+            "labels": {label: int(count) for label, count in zip(prepared.labels, counts, strict=True)},
             "training": len(prepared.train.texts),
             "validation": len(prepared.validation.texts),
         },

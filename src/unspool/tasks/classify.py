@@ -84,17 +84,19 @@ def prepare(
     labels: Sequence[str],
     given: Mapping[str, Any],
     *,
+    names: list[str] | None = None,
     validation: tuple[Sequence[str], Sequence[str]] | None = None,
     vectors: Path | None = None,
     notice: Notice = lambda _: None,
 ) -> Prepared:
     """Split, tokenise and settle every setting; each decision goes to `notice` in one line.
 
-    texts, labels: the labelled texts, at least two labels. given: the settings the user gave. validation: texts and
+    texts, labels: the labelled texts, at least two labels. given: the settings the user gave. names: the
+    labels in the order wanted, sorted when None. validation: texts and
     labels to validate on instead of a share of the texts. vectors: a GloVe or word2vec text file.
     """
     settings = config.resolve(recipe(str(given.get("model", DEFAULT_MODEL))), given)
-    names = sorted(set(labels))
+    names = sorted(set(labels)) if names is None else names
     _tell_labels(texts, labels, names, notice)
     train, held_out = _parts(texts, labels, names, settings, validation, notice)
     settings = _settle_level(settings, given, train.texts, notice)
@@ -214,13 +216,13 @@ def _vectors(
         raise SettingError(f"--vectors needs --level word, the texts are read by {tokenizer.level}")
     wanted = {tokenizer.token(index): index for index in range(2, tokenizer.size)}
     matrix, found = read_vectors(path, wanted)
-    if given.get("embedding", matrix.shape[1]) != matrix.shape[1]:
-        raise SettingError(f"--embedding is {given['embedding']} but the vectors have {matrix.shape[1]} columns")
-    generator = np.random.default_rng(settings.seed)
-    rows = generator.uniform(-0.25, 0.25, (tokenizer.size, matrix.shape[1])).astype(np.float32)
-    rows[found] = matrix[found]
-    notice(f"vectors    {int(found.sum()):,} of {len(wanted):,} words found, {matrix.shape[1]} wide")
-    return rows, settings.model_copy(update={"embedding": matrix.shape[1]})
+    width = matrix.shape[1]
+    if given.get("embedding", width) != width:
+        raise SettingError(f"--embedding is {given['embedding']} but the vectors have {width} columns")
+    rows = np.random.default_rng(settings.seed).uniform(-0.25, 0.25, (tokenizer.size, width)).astype(np.float32)
+    rows[: len(found)][found] = matrix[found]
+    notice(f"vectors    {int(found.sum()):,} of {len(wanted):,} words found, {width} wide")
+    return rows, settings.model_copy(update={"embedding": width})
 
 
 def _encode(

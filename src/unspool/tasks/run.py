@@ -167,7 +167,7 @@ def _train(
         callbacks=(MetricsLog(folder / "metrics.jsonl"), *callbacks),
         notice=notice,
     )
-    card = make_card(request.data.name, data, prepared, outcome)
+    card = make_card(request.data.name, data.fingerprint, prepared, outcome)
     outcome.predictor.card = card
     save(outcome.predictor, folder / "model", make_readme(folder.name, card))
     return Finished(folder, folder / "model", outcome)

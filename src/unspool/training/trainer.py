@@ -119,7 +119,7 @@ class Trainer:
         loss = self.model.loss(self.data.batch(rows))  # type: ignore[operator]
         loss.backward()
         norm = optim.clip(self.model.parameters(), settings.clip)
-        value = float(loss)
+        value = float(loss.detach())
         if not np.isfinite(value) or not np.isfinite(norm):
             raise TrainingError(self._not_finite(value, norm, rows))
         self.optimizer.step()

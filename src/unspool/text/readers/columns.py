@@ -97,7 +97,7 @@ def _label_by_values(rows: Rows, width: int, text: int) -> int | None:
     for column in range(width):
         values = [row[column] for row in rows]
         distinct = set(values)
-        repeats = len(distinct) <= len(values) / 2
+        repeats = len(distinct) <= max(len(values) / 2, min(len(values) - 1, 5))
         if column == text or not repeats or any(len(value) > LONGEST_LABEL or not value for value in distinct):
             continue
         candidate = (len(distinct) == 1, len(distinct), column)

@@ -72,7 +72,7 @@ def lines(source: Source, found: Survey) -> Iterator[str]:
         try:
             yield from wrapper
         except UnicodeDecodeError as error:
-            raise DataError(f"{source.name} changed while it was read") from error
+            raise DataError(f"{source.name} is not {found.encoding} all through") from error
 
 
 def _as_asked(source: Source, encoding: str, head: bytes, refuse_nul: bool) -> Survey:

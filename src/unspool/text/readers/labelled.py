@@ -9,15 +9,17 @@ from pathlib import Path
 
 from unspool.errors import DataError, shorten
 from unspool.text.readers import jsonl
+from unspool.text.readers.columns import Columns
 from unspool.text.readers.encoding import Survey, lines, survey
 from unspool.text.readers.folders import Folder
 from unspool.text.readers.labelled_lines import fasttext_lines, is_fasttext, is_label_lines, label_lines
-from unspool.text.readers.layout import find_layout, is_table
+from unspool.text.readers.layout import find_layout, is_table, settle_quotes
 from unspool.text.readers.options import ReadOptions
 from unspool.text.readers.source import Source, display_name, open_source
-from unspool.text.readers.tables import even_records, records, unlimited_fields
+from unspool.text.readers.tables import Dialect, Record, even_records, records, unlimited_fields
 
 SAMPLE_LINES, SAMPLE_CHARACTERS = 2000, 2**22
+LONGEST_LABEL = 1000
 
 Example = tuple[int, str, str]
 
@@ -93,14 +95,25 @@ def detect_format(source: Source, found: Survey, options: ReadOptions) -> str:
     )
 
 
+def table_rows(
+    source: Source, found: Survey, options: ReadOptions, want_label: bool
+) -> tuple[Iterable[Record], Columns, str]:
+    """The data rows of a table (with the line where each starts), the columns to take, and a note."""
+
+    def read(dialect: Dialect) -> Iterable[Record]:
+        return records(source.name, lines(source, found), dialect)
+
+    layout = find_layout(source.name, sample_lines(source, found), options, found.line_end, want_label)
+    layout = settle_quotes(layout, read)
+    rows = even_records(source.name, read(layout.dialect), layout.width)
+    data = rows if layout.names is None else islice(rows, 1, None)
+    return data, layout.columns, f"{layout.note}; {layout.columns.note}"
+
+
 def _read_table(source: Source, found: Survey, options: ReadOptions) -> tuple[Iterable[Example], str]:
-    layout = find_layout(source.name, sample_lines(source, found), options, found.line_end, want_label=True)
-    rows = even_records(source.name, records(source.name, lines(source, found), layout.dialect), layout.width)
-    text, label = layout.columns.text, layout.columns.label
-    if layout.names is not None:
-        rows = islice(rows, 1, None)
-    examples = ((line, fields[label or 0], fields[text]) for line, fields in rows)
-    return examples, f"{layout.note}; {layout.columns.note}"
+    rows, columns, note = table_rows(source, found, options, want_label=True)
+    text, label = columns.text, columns.label or 0
+    return ((line, fields[label], fields[text]) for line, fields in rows), note
 
 
 def _read_jsonl(source: Source, found: Survey, options: ReadOptions) -> tuple[Iterable[Example], str]:
@@ -136,14 +149,26 @@ def _collect(origin: str, examples: Iterable[Example]) -> tuple[list[str], list[
     labels: list[str] = []
     same: dict[str, str] = {}
     for line, label, text in examples:
-        if not label.strip():
-            raise DataError(f"{origin}, line {line}: the label is empty; give it one or leave the row out")
+        if label not in same:
+            _check_label(origin, line, label)
         texts.append(text)
         labels.append(same.setdefault(label, label))  # one string object a label, not one a row
     if not texts:
         raise DataError(f"{origin} has a header or blank lines but no rows")
     empty = sum(not text.strip() for text in texts)
     return texts, labels, (f"empty texts: {empty}",) if empty else ()
+
+
+def _check_label(origin: str, line: int, label: str) -> None:
+    if not label.strip():
+        raise DataError(f"{origin}, line {line}: the label is empty; give it one or leave the row out")
+    if any("\ud800" <= character <= "\udfff" for character in label):
+        raise DataError(f"{origin}, line {line}: the label {shorten(label)!r} holds half of a surrogate pair")
+    if len(label) > LONGEST_LABEL:
+        raise DataError(
+            f"{origin}, line {line}: a label of {len(label)} characters, {shorten(label, 60)!r}; at most "
+            f"{LONGEST_LABEL} are allowed. Is this the text? Say which column is the label with --label-column"
+        )
 
 
 def _read_folder(path: Path, options: ReadOptions) -> LabelledTexts:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 
 from unspool.errors import DataError
 from unspool.text.readers.columns import Columns, choose, known_name
 from unspool.text.readers.options import SEPARATORS, ReadOptions
-from unspool.text.readers.tables import Dialect, records, unlimited_fields
+from unspool.text.readers.tables import Dialect, Record, UnclosedQuote, even_records, records, unlimited_fields
 
 CONVINCING = 0.9  # the share of rows that must agree in width before a file of unknown kind is taken for a table
 
@@ -45,7 +45,33 @@ def find_layout(origin: str, sample: Sequence[str], options: ReadOptions, line_e
     best = max(found, key=lambda one: (one.layout is not None and one.agreement >= CONVINCING, one.agreement))
     if best.layout is not None:
         return best.layout
+    _refuse_damaged(origin, sample, best)  # the likelier reason, and the better message
     return _layout(origin, best.dialect, best.rows, options, want_label)
+
+
+def _refuse_damaged(origin: str, sample: Sequence[str], best: _Candidate) -> None:
+    with unlimited_fields():
+        for _ in even_records(origin, records(origin, sample, best.dialect), len(best.rows[0]) if best.rows else 0):
+            pass
+
+
+def settle_quotes(layout: Layout, read: Callable[[Dialect], Iterable[Record]]) -> Layout:
+    """In a tab-separated file quotes may be quoting or just characters; a whole reading decides.
+
+    Quoting stands unless it leads to a broken row somewhere and taking quotes as characters does not.
+    """
+    dialect = layout.dialect
+    if dialect.separator != "\t" or not dialect.quoted or _reads(layout, read(dialect)):
+        return layout
+    plain = replace(layout, dialect=replace(dialect, quoted=False))
+    return plain if _reads(plain, read(plain.dialect)) else layout
+
+
+def _reads(layout: Layout, found: Iterable[Record]) -> bool:
+    try:
+        return all(len(fields) == layout.width for _, fields in found)
+    except DataError:
+        return False
 
 
 def is_table(origin: str, sample: Sequence[str], options: ReadOptions, line_end: str) -> bool:
@@ -72,8 +98,10 @@ def _judge(origin: str, sample: Sequence[str], dialect: Dialect, options: ReadOp
     try:
         with unlimited_fields():
             rows.extend(fields for _, fields in records(origin, sample, dialect))
-    except DataError as error:
-        broken = "never closed" not in str(error) or len(sample) < 3
+    except UnclosedQuote:
+        pass  # the sample may end inside a field
+    except DataError:
+        broken = True
     widths = Counter(len(row) for row in rows)
     width, agreeing = widths.most_common(1)[0] if widths else (0, 0)
     if width < 2 and (want_label or broken):

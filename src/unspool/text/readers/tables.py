@@ -19,6 +19,10 @@ from unspool.errors import DataError, shorten
 _RETURN, _STAND_IN = "\r", "\udc0d"
 
 
+class UnclosedQuote(DataError):
+    """The data ended inside a quoted field; harmless when the data is only a sample."""
+
+
 @dataclass(frozen=True)
 class Dialect:
     """separator: one character; quoted: whether a field may be in double quotes; line_end: "\\n" or "\\r"."""
@@ -90,7 +94,7 @@ def _guarded(lines: Iterable[str], line_end: str) -> Iterator[str]:
 
 def _quote_error(origin: str, line: int, error: csv.Error) -> DataError:
     if "unexpected end of data" in str(error):
-        return DataError(f"{origin}, line {line}: a double quote is opened here and never closed")
+        return UnclosedQuote(f"{origin}, line {line}: a double quote is opened here and never closed")
     return DataError(
         f"{origin}, line {line}: text follows a closing quote; inside a quoted field a quote is written twice"
     )

@@ -9,11 +9,10 @@ from pathlib import Path
 
 from unspool.text.readers import jsonl
 from unspool.text.readers.encoding import Survey, lines, survey
-from unspool.text.readers.labelled import read_examples, sample_lines
-from unspool.text.readers.layout import find_layout
+from unspool.text.readers.labelled import read_examples, table_rows
 from unspool.text.readers.options import ReadOptions
 from unspool.text.readers.source import Source, open_source
-from unspool.text.readers.tables import even_records, records, unlimited_fields
+from unspool.text.readers.tables import unlimited_fields
 
 _TABLES = {".csv": "csv", ".tsv": "tsv", ".tab": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
 
@@ -67,11 +66,8 @@ def _column(source: Source, found: Survey, options: ReadOptions, kind: str) -> t
 
 
 def _table_texts(source: Source, found: Survey, options: ReadOptions) -> tuple[Iterable[str], str]:
-    layout = find_layout(source.name, sample_lines(source, found), options, found.line_end, want_label=False)
-    rows = even_records(source.name, records(source.name, lines(source, found), layout.dialect), layout.width)
-    if layout.names is not None:
-        rows = islice(rows, 1, None)
-    return (fields[layout.columns.text] for _, fields in rows), f"{layout.note}; {layout.columns.note}"
+    rows, columns, note = table_rows(source, found, options, want_label=False)
+    return (fields[columns.text] for _, fields in rows), note
 
 
 def _json_texts(source: Source, found: Survey, options: ReadOptions) -> tuple[Iterable[str], str]:

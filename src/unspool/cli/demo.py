@@ -1,0 +1,98 @@
+"""`unspool demo`: the main job on real text, four networks side by side."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from unspool.cli.output import note, result, stderr_console
+from unspool.errors import UsageError, shorten
+
+if TYPE_CHECKING:
+    from unspool.predictor import Predictor
+    from unspool.tasks.run import Finished
+
+MODELS = ("rnn", "gru", "lstm", "cnn")
+EXAMPLES = {
+    "film-reviews": (
+        "A tender, funny and quietly devastating film.",
+        "Two hours of noise that never once earn a laugh.",
+        "The cast does what it can, but the script gives them nothing.",
+    ),
+    "python-docstrings": (
+        "Open a connection to the server and send the request.",
+        "Return the file name without its extension.",
+        "Remove all white space at the end of the string.",
+    ),
+}
+
+
+def demo(*, out: Path = Path("demo.unspool"), minutes: float = 4.0, seed: int = 0) -> None:
+    """Train rnn, gru, lstm and cnn on film-review sentences, compare them, and answer three texts.
+
+    Without a network, sentences of Python's own documentation stand in.
+
+    Parameters
+    ----------
+    out
+        New folder for the four runs.
+    minutes
+        Most wall time for all four trainings.
+    seed
+        Seed of everything random.
+    """
+    from unspool.tasks import run
+    from unspool.training.callbacks import ProgressBar
+
+    if out.exists():
+        raise UsageError(f"{shorten(out, 300)} exists: choose another --out, or remove it")
+    name, path = _corpus()
+    finished: list[tuple[str, Finished]] = []
+    for model in MODELS:
+        note(f"\n== {model}")
+        given = {"model": model, "minutes": minutes / len(MODELS), "seed": seed}
+        bar = ProgressBar(stderr_console())
+        finished.append((model, run.start(run.Request(path, given), out / model, notice=note, callbacks=(bar,))))
+    _table(finished)
+    best = max(finished, key=lambda pair: pair[1].outcome.validation["accuracy"])
+    _answers(*best, EXAMPLES[name])
+
+
+def _corpus() -> tuple[str, Path]:
+    from unspool import corpora
+
+    try:
+        return "film-reviews", corpora.fetch("film-reviews", notice=note)
+    except corpora.CorpusError as error:
+        note(f"{error}\nno film reviews: using {corpora.OFFLINE_CLASSIFY}, which ships with Python")
+        return corpora.OFFLINE_CLASSIFY, corpora.fetch(corpora.OFFLINE_CLASSIFY, notice=note)
+
+
+def _table(finished: list[tuple[str, Finished]]) -> None:
+    result("")
+    result("model     accuracy  95 % interval   macro F1   seconds  parameters")
+    for name, run in finished:
+        outcome = run.outcome
+        figures = outcome.validation
+        low, high = figures["accuracy_interval"]
+        result(
+            f"{name:9} {figures['accuracy']:.4f}   {low:.4f}–{high:.4f}   {figures['macro_f1']:.4f}  "
+            f"{outcome.seconds:8.1f}  {outcome.predictor.parameters():10,}"
+        )
+    baseline = finished[0][1].outcome.baseline
+    low, high = baseline["accuracy_interval"]
+    result(
+        f"{'baseline':9} {baseline['accuracy']:.4f}   {low:.4f}–{high:.4f}   {baseline['macro_f1']:.4f}  (linear, bow)"
+    )
+    if not any(run.outcome.beats_baseline for _, run in finished):
+        result("No network is better than the linear baseline here.")
+
+
+def _answers(name: str, run: Finished, texts: tuple[str, ...]) -> None:
+    predictor: Predictor = run.outcome.predictor
+    result(f"\nThe {name} answers ({run.model}):")
+    for text, row in zip(texts, np.exp(predictor.log_probabilities(texts)), strict=True):
+        best = int(row.argmax())
+        result(f"  {row[best]:.2f} {predictor.labels[best]:8} {text}")

@@ -1,0 +1,180 @@
+"""scikit-learn estimators on lists of strings.
+
+They store their arguments untouched and settle everything in `fit`; learned names end in `_`. `None` means what the
+command means by a flag that is not given: the recipe decides.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+from rich.console import Console
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils.validation import check_is_fitted
+
+from unspool import predictor as predictors
+from unspool.config import Settings
+from unspool.errors import DataError, UsageError, shorten
+from unspool.tasks import classify
+from unspool.tasks.card import make_card, make_readme
+from unspool.training.callbacks import ProgressBar
+
+
+class SequenceClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+    """Many to one: a recurrent or convolutional network that labels texts.
+
+    Args:
+        model: "rnn", "gru", "lstm", "peephole", "prototype", "normalised", "pseudo", "mingru", "qrnn", "cnn",
+            "stacked-cnn", "dilated-cnn", "cnn-<cell>" or "bow". None: the default model.
+        vectors: path of pretrained word vectors, GloVe or word2vec text format.
+        verbose: write what is decided, and every epoch, to stderr.
+        every other argument: the setting of that name, see `unspool.config.Settings`; None: the recipe decides.
+
+    Attributes:
+        classes_: labels in the order of the columns of `predict_proba`.
+        validation_, baseline_: figures on the part held out by `fit`, of the network and of the linear baseline.
+        predictor_: the trained `unspool.predictor.Predictor`.
+
+    Example:
+        >>> classifier = SequenceClassifier(model="gru").fit(texts, labels)  # doctest: +SKIP
+        >>> classifier.predict(["a film to remember"])  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        model: str | None = None,
+        *,
+        level: str | None = None,
+        lowercase: bool | None = None,
+        min_count: int | None = None,
+        max_vocabulary: int | None = None,
+        max_length: int | None = None,
+        keep: str | None = None,
+        embedding: int | None = None,
+        vectors_mode: str | None = None,
+        hidden: int | None = None,
+        layers: int | None = None,
+        bidirectional: bool | None = None,
+        pooling: str | None = None,
+        reset_after: bool | None = None,
+        kernel_size: int | None = None,
+        pool_size: int | None = None,
+        region_sizes: Sequence[int] | None = None,
+        filters: int | None = None,
+        dropout: float | None = None,
+        embedding_dropout: float | None = None,
+        word_dropout: float | None = None,
+        recurrent_dropout: float | None = None,
+        zoneout: float | None = None,
+        layer_norm: bool | None = None,
+        residual: bool | None = None,
+        max_norm: float | None = None,
+        optimizer: str | None = None,
+        learning_rate: float | None = None,
+        weight_decay: float | None = None,
+        warmup: float | None = None,
+        clip: float | None = None,
+        label_smoothing: float | None = None,
+        batch_size: int | None = None,
+        epochs: int | None = None,
+        patience: int | None = None,
+        minutes: float | None = None,
+        validation: float | None = None,
+        seed: int | None = None,
+        vectors: str | Path | None = None,
+        verbose: bool = False,
+    ) -> None:
+        arguments = dict(locals())
+        for name in ("model", *Settings.model_fields, "vectors", "verbose"):
+            setattr(self, name, arguments[name])
+
+    def fit(self, X: Iterable[str], y: Iterable[Any]) -> Self:
+        """Train on texts X and labels y (strings, numbers or booleans), holding out `validation` of them.
+
+        Raises DataError when X holds anything but strings, lengths differ, or there is one label only.
+        """
+        texts = _texts(X)
+        labels = np.asarray(list(y))
+        if labels.ndim != 1 or len(labels) != len(texts):
+            raise DataError(f"y must hold one label for each of the {len(texts)} texts, its shape is {labels.shape}")
+        self.classes_, truth = np.unique(labels, return_inverse=True)
+        if len(self.classes_) < 2:
+            raise DataError("y must hold at least two different labels")
+        names = [str(label) for label in self.classes_.tolist()]
+        started, notice = time.monotonic(), _note if self.verbose else _quiet
+        prepared = classify.prepare(
+            texts,
+            [names[index] for index in truth],
+            self._given(),
+            names=names,
+            vectors=None if self.vectors is None else Path(self.vectors),
+            notice=notice,
+        )
+        minutes = prepared.settings.minutes
+        outcome = classify.fit(
+            prepared,
+            deadline=None if minutes is None else started + 60 * minutes,
+            callbacks=(ProgressBar(Console(stderr=True)),) if self.verbose else (),
+            notice=notice,
+        )
+        self.predictor_ = outcome.predictor
+        self.validation_, self.baseline_ = outcome.validation, outcome.baseline
+        self.predictor_.card = make_card("texts given to fit", None, prepared, outcome)
+        return self
+
+    def predict_proba(self, X: Iterable[str]) -> npt.NDArray[np.float64]:
+        """(N, C) probabilities; columns as in `classes_`."""
+        check_is_fitted(self, "predictor_")
+        return np.asarray(np.exp(self.predictor_.log_probabilities(_texts(X))))
+
+    def predict(self, X: Iterable[str]) -> npt.NDArray[Any]:
+        """(N,) labels, of the kind that `fit` was given."""
+        return np.asarray(self.classes_[self.predict_proba(X).argmax(axis=1)])
+
+    def save(self, path: str | Path) -> None:
+        """Publish a model folder that `unspool predict` and `load` read. UsageError when the folder exists."""
+        check_is_fitted(self, "predictor_")
+        folder = Path(path)
+        if folder.exists():
+            raise UsageError(f"{shorten(folder, 300)} exists: choose another folder")
+        predictors.save(self.predictor_, folder, make_readme(folder.name, self.predictor_.card))
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """A fitted estimator from a model folder; its labels are strings. ModelFileError as `predictor.load`."""
+        loaded = predictors.load(Path(path))
+        settings = {name: value for name, value in loaded.settings.model_dump().items() if value is not None}
+        estimator = cls(**settings)
+        estimator.predictor_ = loaded
+        estimator.classes_ = np.array(loaded.labels)
+        estimator.validation_, estimator.baseline_ = loaded.card.get("validation", {}), loaded.card.get("baseline", {})
+        return estimator
+
+    def _given(self) -> dict[str, Any]:
+        values = {name: getattr(self, name) for name in Settings.model_fields}
+        return {name: value for name, value in values.items() if value is not None}
+
+
+def _texts(X: Iterable[str]) -> list[str]:
+    if isinstance(X, str):
+        raise DataError("X must be a list of texts, not one text")
+    texts = list(X)
+    for row, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise DataError(f"X must hold strings; item {row} is of type {type(text).__name__}")
+    return [str(text) for text in texts]
+
+
+def _quiet(_line: str) -> None:
+    """What `notice` does without `verbose`."""
+
+
+def _note(line: str) -> None:
+    """One line to stderr."""
+    sys.stderr.write(line + "\n")
