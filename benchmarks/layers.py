@@ -19,6 +19,7 @@ from benchmarks.timing import Run, alternate, peak_gflops
 from unspool import nn as ours
 
 GATES = {"rnn": 1, "gru": 3, "lstm": 4}
+WIDTHS = (64, 9, 13, 9, 7, 7, 6)  # of the printed columns
 OF_TORCH = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
 
 
@@ -115,7 +116,7 @@ def main() -> None:
         if options.json:
             print(json.dumps(row), flush=True)
         else:
-            print("  ".join(f"{value!s:>{width}}" for value, width in zip(row.values(), (52, 9, 13, 9, 7, 7, 6))))
+            print("  ".join(f"{value!s:>{width}}" for value, width in zip(row.values(), WIDTHS, strict=True)))
 
 
 if __name__ == "__main__":
