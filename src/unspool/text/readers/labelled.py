@@ -15,7 +15,7 @@ from unspool.text.readers.folders import Folder
 from unspool.text.readers.labelled_lines import fasttext_lines, is_fasttext, is_label_lines, label_lines
 from unspool.text.readers.layout import find_layout, is_table, settle_quotes
 from unspool.text.readers.options import ReadOptions
-from unspool.text.readers.source import Source, display_name, open_source
+from unspool.text.readers.source import Source, display_name, is_folder, open_source
 from unspool.text.readers.tables import Dialect, Record, even_records, records, unlimited_fields
 
 SAMPLE_LINES, SAMPLE_CHARACTERS = 2000, 2**22
@@ -37,7 +37,7 @@ class LabelledTexts:
 def read_labelled(path: Path | str, options: ReadOptions | None = None) -> LabelledTexts:
     """All examples of a file or folder. Raises DataError, naming file and line, when they cannot be read."""
     options = options or ReadOptions()
-    if options.format == "folder" or (options.format is None and str(path) != "-" and Path(path).is_dir()):
+    if options.format == "folder" or (options.format is None and is_folder(path)):
         return _read_folder(Path(path), options)
     source = open_source(path)
     found = survey(source, options.encoding)
