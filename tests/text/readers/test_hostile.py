@@ -149,9 +149,7 @@ REFUSED = [
     Case("empty-label.csv", HEAD + ROWS + b"fine,\n", refused=("line 4", "label is empty")),
     Case("blank-label.csv", HEAD + ROWS + b"fine,  \n", refused=("line 4", "label is empty")),
     Case("one-column.csv", b"text\na\nb\n", refused=("no label column", "'text'", "--label-column", "--text-column")),
-    Case(
-        "prose.txt", b"It was the best of times,\nit was the worst of times\n", refused=("no labels", "--label-column")
-    ),
+    Case("prose.txt", b"It was the best of times,\nit was the worst\n", refused=("no labels", "--label-column")),
     Case("mostly-utf-8.csv", HEAD + "é".encode() * 50 + b"\xff,pos\n" + ROWS, refused=("line 2", "0xff", "--encoding")),
     Case("bad-json.jsonl", PAIR + b'{"text": "a", "label": }\n', refused=("line 3", "not valid JSON")),
     Case("deep.jsonl", PAIR + b"[" * 100_000 + b"\n", refused=("line 3",)),

@@ -14,7 +14,7 @@ from unspool.text.readers.encoding import Survey, lines, survey
 from unspool.text.readers.folders import Folder
 from unspool.text.readers.labelled_lines import fasttext_lines, is_fasttext, is_label_lines, label_lines
 from unspool.text.readers.layout import find_layout, is_table, settle_quotes
-from unspool.text.readers.options import ReadOptions
+from unspool.text.readers.options import SUFFIXES, ReadOptions
 from unspool.text.readers.source import Source, display_name, is_folder, open_source
 from unspool.text.readers.tables import Dialect, Record, even_records, records, unlimited_fields
 
@@ -44,6 +44,7 @@ def read_labelled(path: Path | str, options: ReadOptions | None = None) -> Label
     if found.empty:
         raise DataError(f"{source.name} is empty")
     kind = options.format or detect_format(source, found, options)
+    options.refuse_useless(kind)
     with unlimited_fields():
         examples, note = read_examples(kind, source, found, options)
         texts, labels, empty = _collect(source.name, examples)
@@ -75,16 +76,15 @@ def sample_lines(source: Source, found: Survey) -> list[str]:
 
 def detect_format(source: Source, found: Survey, options: ReadOptions) -> str:
     """One of FORMATS, by the file's suffix or else by its first lines; raises DataError for text without labels."""
-    by_suffix = {".csv": "csv", ".tsv": "tsv", ".tab": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl"}
-    if source.suffix in by_suffix:
-        kind = by_suffix[source.suffix]
-        return "csv" if options.separator else kind
+    if source.suffix in SUFFIXES:
+        kind = SUFFIXES[source.suffix]
+        return "csv" if kind == "tsv" and options.separator else kind
     sample = sample_lines(source, found)
     if next((line for line in sample if line.strip()), "").lstrip().startswith('{"'):
         return "jsonl"
     if is_fasttext(sample):
         return "fasttext"
-    if options.separator or options.label_column or is_table(source.name, sample, options, found.line_end):
+    if options.asks_for_table or is_table(source.name, sample, options, found.line_end):
         return "csv"
     if is_label_lines(sample):
         return "lines"
@@ -172,6 +172,7 @@ def _check_label(origin: str, line: int, label: str) -> None:
 
 
 def _read_folder(path: Path, options: ReadOptions) -> LabelledTexts:
+    options.refuse_useless("folder")
     folder = Folder(path, options)
     texts: list[str] = []
     labels: list[str] = []
