@@ -25,6 +25,12 @@ def test_every_row_is_in_one_batch_and_the_order_repeats(lengths: np.ndarray, si
     assert sorted(row for rows in evaluation for row in rows.tolist()) == list(range(len(lengths)))
 
 
+@pytest.mark.parametrize("rows", [299, 300, 301, 1000])
+def test_rows_of_several_chunks_are_all_there(rows: int) -> None:
+    order = batches(np.arange(rows) % 17, 3, 0, 0)
+    assert sorted(np.concatenate(order).tolist()) == list(range(rows))
+
+
 def test_epochs_and_seeds_differ() -> None:
     lengths = np.full(1000, 7, np.int64)
     orders = {tuple(np.concatenate(batches(lengths, 10, seed, epoch))) for seed in range(5) for epoch in range(5)}

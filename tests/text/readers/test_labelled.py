@@ -124,6 +124,13 @@ def test_a_folder_one_level_too_high_is_told(tmp_path: Path) -> None:
         read_labelled(tmp_path)
 
 
+def test_a_class_name_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("fine\n")
+    (tmp_path / "b\udcff.txt").write_text("fine\n")
+    with pytest.raises(DataError, match="holds half of a surrogate pair"):
+        read_labelled(tmp_path)
+
+
 def test_a_damaged_file_in_a_folder_is_named(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("fine\n")
     (tmp_path / "b.txt").write_bytes(b"one\ntwo\0\n")

@@ -150,7 +150,7 @@ def _collect(origin: str, examples: Iterable[Example]) -> tuple[list[str], list[
     same: dict[str, str] = {}
     for line, label, text in examples:
         if label not in same:
-            _check_label(origin, line, label)
+            _check_label(f"{origin}, line {line}", label)
         texts.append(text)
         labels.append(same.setdefault(label, label))  # one string object a label, not one a row
     if not texts:
@@ -159,14 +159,14 @@ def _collect(origin: str, examples: Iterable[Example]) -> tuple[list[str], list[
     return texts, labels, (f"empty texts: {empty}",) if empty else ()
 
 
-def _check_label(origin: str, line: int, label: str) -> None:
+def _check_label(place: str, label: str) -> None:
     if not label.strip():
-        raise DataError(f"{origin}, line {line}: the label is empty; give it one or leave the row out")
+        raise DataError(f"{place}: the label is empty; give it one or leave the row out")
     if any("\ud800" <= character <= "\udfff" for character in label):
-        raise DataError(f"{origin}, line {line}: the label {shorten(label)!r} holds half of a surrogate pair")
+        raise DataError(f"{place}: the label {shorten(label)!r} holds half of a surrogate pair")
     if len(label) > LONGEST_LABEL:
         raise DataError(
-            f"{origin}, line {line}: a label of {len(label)} characters, {shorten(label, 60)!r}; at most "
+            f"{place}: a label of {len(label)} characters, {shorten(label, 60)!r}; at most "
             f"{LONGEST_LABEL} are allowed. Is this the text? Say which column is the label with --label-column"
         )
 
@@ -177,6 +177,8 @@ def _read_folder(path: Path, options: ReadOptions) -> LabelledTexts:
     texts: list[str] = []
     labels: list[str] = []
     for label, text in folder.examples():
+        if not labels or labels[-1] != label:
+            _check_label(display_name(path), label)
         texts.append(text)
         labels.append(label)
     if not texts:
