@@ -168,7 +168,7 @@ NB_MODULE(_native, module) {
              "Version of the package this core was compiled for.");
   module.def("choose_target", &choose_target, nb::arg("name"), "Compute with the instruction set of that name from now on.");
   module.def("target", &target_name, "The instruction set in use.");
-  module.def("activation", &activation, nb::arg("name"), nb::arg("x"), nb::arg("y"), "y = sigmoid(x) or tanh(x) as the kernels compute them.");
+  module.def("activation", &activation, nb::arg("name"), nb::arg("x"), nb::arg("y").none(), "y = sigmoid(x) or tanh(x) as the kernels compute them.");
   module.def("saved_floats", [](const std::string& cell, Size rows, Size real_steps, Size hidden) {
         return saved_floats(cell_named(cell), rows, real_steps, hidden);
       }, nb::arg("cell"), nb::arg("rows"), nb::arg("real_steps"), nb::arg("hidden"),
@@ -180,16 +180,16 @@ NB_MODULE(_native, module) {
              nb::arg("threads"), nb::arg("winner"), nb::arg("d_y"), nb::arg("d_x").none(), nb::arg("d_weight").none(),
              nb::arg("d_bias").none(), "The gradients of region_forward.");
 #define UNSPOOL_ARGUMENTS                                                                                          \
-  nb::arg("cell"), nb::arg("x"), nb::arg("lengths").none(), nb::arg("w_ih").none(), nb::arg("w_hh"),               \
-      nb::arg("b_ih").none(), nb::arg("b_hh").none(), nb::arg("extra").none(), nb::arg("h"), nb::arg("c").none(),  \
+  nb::arg("cell"), nb::arg("x").none(), nb::arg("lengths").none(), nb::arg("w_ih").none(), nb::arg("w_hh").none(),               \
+      nb::arg("b_ih").none(), nb::arg("b_hh").none(), nb::arg("extra").none(), nb::arg("h").none(), nb::arg("c").none(),  \
       nb::arg("mask").none(), nb::arg("keep").none(), nb::arg("keep_share"), nb::arg("reverse"),                   \
-      nb::arg("threads"), nb::arg("y"), nb::arg("saved").none()
-  module.def("recurrent_forward", &recurrent_forward, UNSPOOL_ARGUMENTS, nb::arg("final_h"),
+      nb::arg("threads"), nb::arg("y").none(), nb::arg("saved").none()
+  module.def("recurrent_forward", &recurrent_forward, UNSPOOL_ARGUMENTS, nb::arg("final_h").none(),
              nb::arg("final_c").none(),
              "Run a layer in one direction; writes y, final_h, final_c and, when given, saved.");
   module.def("recurrent_backward", &recurrent_backward, UNSPOOL_ARGUMENTS, nb::arg("d_y").none(),
              nb::arg("d_final_h").none(), nb::arg("d_final_c").none(), nb::arg("d_x").none(),
              nb::arg("d_w_ih").none(), nb::arg("d_w_hh").none(), nb::arg("d_b_ih").none(), nb::arg("d_b_hh").none(),
-             nb::arg("d_extra").none(), nb::arg("d_h"), nb::arg("d_c").none(),
+             nb::arg("d_extra").none(), nb::arg("d_h").none(), nb::arg("d_c").none(),
              "The gradients of recurrent_forward; uses up saved.");
 }

@@ -92,10 +92,12 @@ void check_apart(const std::vector<const Tensor*>& outputs, const std::vector<co
 void check_sizes(const Arguments& a, const CellLayout& c, Sequence& s) {
   if (a.x.kind != Kind::float32) check_tensor(a.x, Kind::float32, {});
   if (a.x.rank != 3) wrong_value("x", "expected 3 dimensions (B, T, I), got " + std::to_string(a.x.rank));
+  if (a.w_hh.kind != Kind::float32) check_tensor(a.w_hh, Kind::float32, {});
   if (a.w_hh.rank != 2) wrong_value("w_hh", "expected 2 dimensions (G·H, H), got " + std::to_string(a.w_hh.rank));
   s.rows = a.x.shape[0];
   s.steps = a.x.shape[1];
   s.hidden = a.w_hh.shape[1];
+  check_tensor(a.w_hh, Kind::float32, {product("w_hh", {c.gates, s.hidden}), s.hidden});
   s.projected = a.w_ih.kind == Kind::absent;
   s.inputs = s.projected ? 0 : a.x.shape[2];
   if (s.hidden < 1) wrong_value("w_hh", "expected at least one hidden unit");

@@ -135,9 +135,12 @@ Workspace& workspace() {
 const Target& chosen_target() { return *target(); }
 
 void choose_target(const std::string& name) {
-  if (name == "scalar") target() = &scalar_target;
+  if (name.empty()) target() = has_avx2() ? avx2() : &scalar_target;
+  else if (name == "scalar") target() = &scalar_target;
   else if (name == "avx2" && has_avx2()) target() = avx2();
-  else throw std::invalid_argument("UNSPOOL_ISA: expected " + std::string(has_avx2() ? "avx2, " : "") + "scalar or off, got '" + name.substr(0, 40) + "'");
+  else
+    throw std::invalid_argument("UNSPOOL_ISA: expected " + std::string(has_avx2() ? "avx2, " : "") +
+                                "scalar or off, got '" + name.substr(0, 40) + "'");
 }
 
 std::string target_name() { return target() == &scalar_target ? "scalar" : "avx2"; }

@@ -7,7 +7,7 @@
 
 namespace unspool {
 
-// Throws std::invalid_argument for a name that is not one of: off, scalar, avx2, or that this CPU cannot run.
+// "scalar", "avx2", or "" for the best present. Throws std::invalid_argument for one that is unknown or not present.
 void choose_target(const std::string& name);
 // "avx2" or "scalar".
 std::string target_name();

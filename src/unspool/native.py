@@ -1,7 +1,8 @@
 """Finds the compiled core, or says why it is not in use.
 
-`UNSPOOL_ISA=off` turns it off; without it every layer takes torch's fused operation or the plain
-definition in `ops/reference.py`, with the same answers.
+`UNSPOOL_ISA` forces an instruction set (`scalar`, `avx2`; default: the best present); `off` turns the core off.
+Without it every layer takes torch's fused operation or the plain definition in `ops/reference.py`, with the same
+answers.
 """
 
 from __future__ import annotations
@@ -18,11 +19,22 @@ except ImportError:
     _native = None
 
 
+_told = ""  # the value of UNSPOOL_ISA that the core was last told
+
+
 def core() -> ModuleType | None:
-    """The compiled module, or None when it is absent, of another version, or turned off."""
-    if _native is None or os.environ.get("UNSPOOL_ISA") == "off":
+    """The compiled module, or None when it is absent, of another version, or turned off.
+
+    Raises ValueError for an instruction set in UNSPOOL_ISA that is unknown or that this CPU lacks.
+    """
+    global _told
+    wanted = os.environ.get("UNSPOOL_ISA", "")
+    if _native is None or wanted == "off" or _native.version() != _version.__version__:
         return None
-    return _native if _native.version() == _version.__version__ else None
+    if wanted != _told:
+        _native.choose_target(wanted)
+        _told = wanted
+    return _native
 
 
 def backend() -> str:
@@ -33,4 +45,5 @@ def backend() -> str:
         return "absent: install again with a C++ compiler present (pip cache: use --no-cache-dir)"
     if _native.version() != _version.__version__:
         return f"ignored: compiled for {_native.version()}, this is {_version.__version__}; install again"
-    return f"compiled core {_native.version()}"
+    core()
+    return f"compiled core {_native.version()} ({_native.target()})"

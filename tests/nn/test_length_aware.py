@@ -100,6 +100,13 @@ def test_a_row_alone_and_unpadded_is_the_row_in_a_batch(name: str, lengths: list
 
 
 @pytest.mark.parametrize("name", LAYERS)
+def test_an_empty_text_makes_no_nan_on_the_way(name: str) -> None:
+    with torch.autograd.set_detect_anomaly(True):  # raises when a step of the backward pass gives NaN
+        gradients(build(name), torch.full((3, 5, E), torch.nan), torch.tensor([0, 0, 0]))
+        gradients(build(name), torch.randn(3, 5, E), torch.tensor([0, 5, 2]))
+
+
+@pytest.mark.parametrize("name", LAYERS)
 def test_a_broken_row_stays_alone(name: str) -> None:
     layer, lengths = build(name), torch.tensor([9, 8, 9])
     x = torch.randn(3, 9, E)

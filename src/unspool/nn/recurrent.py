@@ -5,7 +5,7 @@ The nine layers themselves are in `cells.py`; each adds the name of its cell and
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, TypedDict, cast
 
 import torch
@@ -34,6 +34,23 @@ class Options(TypedDict, total=False):
     residual: bool
     device: torch.device | str | None
     dtype: torch.dtype | None
+
+
+_USUAL: dict[str, object] = {
+    "num_layers": 1,
+    "nonlinearity": "tanh",
+    "reset_after": True,
+    "bias": True,
+    "batch_first": False,
+    "dropout": 0.0,
+    "bidirectional": False,
+    "recurrent_dropout": 0.0,
+    "zoneout": 0.0,
+    "layer_norm": False,
+    "residual": False,
+    "kernel_size": 1,
+}
+"""Settings that `repr` shows when they are not these."""
 
 
 class Recurrent(nn.Module):
@@ -153,12 +170,11 @@ class Recurrent(nn.Module):
         return traces
 
     def extra_repr(self) -> str:
-        shown = f"{self.input_size}, {self.hidden_size}"
-        defaults = {"num_layers": 1, "bias": True, "batch_first": False, "dropout": 0.0, "bidirectional": False}
-        defaults |= {"recurrent_dropout": 0.0, "zoneout": 0.0, "layer_norm": False, "residual": False}
-        settings = {name: getattr(self, name) for name, usual in defaults.items() if getattr(self, name) != usual}
-        settings |= self._cell_options()
-        return ", ".join([shown, *(f"{name}={value}" for name, value in settings.items())])
+        shown = [f"{self.input_size}, {self.hidden_size}"]
+        for name, usual in _USUAL.items():
+            value = getattr(self, name, usual)
+            shown += [f"{name}={value}"] if value != usual else []
+        return ", ".join(shown)
 
     def _cell_options(self) -> dict[str, Any]:
         """What `ops.recurrent.run` is to be told about the cell, besides its name."""
@@ -206,7 +222,9 @@ class Recurrent(nn.Module):
         traces: list[Trace] | None = None,
     ) -> tuple[Tensor, LayerState]:
         """All layers over x (B, T, I)."""
-        if not isinstance(x, Tensor) or x.shape[2] != self.input_size:
+        if not x.is_floating_point():
+            raise TypeError(f"input: expected floating-point numbers, got {x.dtype}")
+        if x.shape[2] != self.input_size:
             raise ValueError(f"input: expected {self.input_size} features, got {x.shape[2]}")
         if lengths is not None:
             lengths = check_lengths(cast("Tensor | Sequence[int]", lengths), x.shape[0], x.shape[1], x.device)
@@ -258,10 +276,7 @@ class Recurrent(nn.Module):
         shapes = [(layers, rows, hidden)] * len(self.layout.states)
         if self.layout.window:
             shapes += [(self.kernel_size - 1, rows, self._width(layer)) for layer, _ in self._parts()]
-        if state is None:
-            parts = tuple(x.new_zeros(shape) for shape in shapes)
-        else:
-            parts = (state,) if isinstance(state, Tensor) else tuple(state)
+        parts = tuple(x.new_zeros(shape) for shape in shapes) if state is None else _parts_of(state)
         if [tuple(part.shape) for part in parts] != shapes:
             found = ", ".join(str(tuple(part.shape)) for part in parts)
             raise ValueError(f"state: expected {', '.join(map(str, shapes))}, got {found}")
@@ -287,8 +302,21 @@ def flag(name: str, value: object) -> bool:
     return value
 
 
-def _map(state: LayerState, change: Any) -> LayerState:
-    return change(state) if isinstance(state, Tensor) else tuple(change(part) for part in state)
+def _parts_of(state: LayerState) -> tuple[Tensor, ...]:
+    """The tensors of a state. Raises TypeError when something else is in their place."""
+    if isinstance(state, Tensor):
+        return (state,)
+    wanted = "state: expected a tensor or a tuple of tensors, got"
+    if not isinstance(state, tuple | list):
+        raise TypeError(f"{wanted} {type(state).__name__}")
+    for part in state:
+        if not isinstance(part, Tensor):
+            raise TypeError(f"{wanted} {type(part).__name__} in it")
+    return tuple(state)
+
+
+def _map(state: LayerState, change: Callable[[Tensor], Tensor]) -> LayerState:
+    return change(state) if isinstance(state, Tensor) else tuple(change(part) for part in _parts_of(state))
 
 
 def _batched(state: LayerState | None) -> LayerState | None:

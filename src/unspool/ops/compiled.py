@@ -2,42 +2,48 @@
 
 The kernels know lengths, both directions, state gradients, state masks and zoneout; what they do not know
 (`takes` says so) goes to torch's fused layers or to the definition. All arguments are checked once more in C++
-(native/check.cpp), so nothing here can make the kernels read or write outside a tensor.
+(native/check.cpp), so nothing here can make the kernels read or write outside a tensor. Gradients of gradients
+are those of the definition.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from types import ModuleType
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import FunctionCtx, once_differentiable
 
 from unspool import native
+from unspool.ops import reference
 from unspool.ops.call import Call, State
+from unspool.ops.layouts import CellLayout
+
+# The tensors of a call in the order of native/bindings.cpp; None for those it has not.
+_NAMES = ("x", "lengths", "w_ih", "w_hh", "b_ih", "b_hh", "extra", "h", "c", "mask", "keep")
+_DIFFERENTIABLE = ("x", "w_ih", "w_hh", "b_ih", "b_hh", "extra", "h", "c")
+_WEIGHTS = {"weight_ih": "w_ih", "weight_hh": "w_hh", "bias_ih": "b_ih", "bias_hh": "b_hh", "weight_ch": "extra"}
+_Inputs = dict[str, Tensor | None]
 
 
 @dataclass(frozen=True)
 class _Options:
     """What the kernels are told besides tensors."""
 
-    core: ModuleType
-    cell: str
+    layout: CellLayout
     reverse: bool
+    nonlinearity: str
+    reset_after: bool
     keep_share: float
     real_steps: int
 
     @property
-    def has_memory(self) -> bool:
-        return self.cell in ("lstm", "peephole")
-
-
-# x, lengths, w_ih, w_hh, b_ih, b_hh, extra, h, c, mask, keep: the order of native/bindings.cpp
-_Inputs = tuple[Tensor | None, ...]
-_X, _LENGTHS, _H, _C, _MASK, _KEEP = 0, 1, 7, 8, 9, 10
-_DIFFERENTIABLE = (0, 2, 3, 4, 5, 6, 7, 8)
+    def cell(self) -> str:
+        """The kernels' name of the cell."""
+        if self.layout.name == "rnn":
+            return f"rnn_{self.nonlinearity}"
+        return "gru_reset_before" if self.layout.name == "gru" and not self.reset_after else self.layout.name
 
 
 def takes(call: Call) -> bool:
@@ -57,104 +63,139 @@ def takes(call: Call) -> bool:
 
 def run(call: Call) -> tuple[Tensor, State]:
     """(y, final state) of the call, as `unspool.ops.recurrent.run` describes them."""
-    core = native.core()
-    assert core is not None  # `takes` has seen it
-    options = _Options(core, _kernel_name(call), call.reverse, _keep_share(call), _real_steps(call))
-    inputs = tuple(None if part is None else part.contiguous() for part in _inputs(call))
-    if torch.is_grad_enabled() and any(part is not None and part.requires_grad for part in inputs):
-        y, *state = _Layer.apply(options, *inputs)
+    rows, steps, _ = call.x.shape
+    options = _Options(
+        call.layout,
+        call.reverse,
+        call.nonlinearity,
+        call.reset_after,
+        0.0 if call.zoneout is None or isinstance(call.zoneout, Tensor) else float(call.zoneout),
+        rows * steps if call.lengths is None else int(call.lengths.sum()),
+    )
+    inputs = {name: None if part is None else part.contiguous() for name, part in _inputs(call).items()}
+    if torch.is_grad_enabled() and any(part is not None and part.requires_grad for part in inputs.values()):
+        y, *state = _Layer.apply(options, *inputs.values())  # type: ignore[no-untyped-call]
         return y, tuple(state)
     return _forward(options, inputs, None)
 
 
-def _kernel_name(call: Call) -> str:
-    if call.layout.name == "rnn":
-        return f"rnn_{call.nonlinearity}"
-    return "gru_reset_before" if call.layout.name == "gru" and not call.reset_after else call.layout.name
-
-
-def _keep_share(call: Call) -> float:
-    return call.zoneout if isinstance(call.zoneout, float | int) else 0.0
-
-
-def _real_steps(call: Call) -> int:
-    rows, steps, _ = call.x.shape
-    return rows * steps if call.lengths is None else int(call.lengths.sum())
-
-
 def _inputs(call: Call) -> _Inputs:
-    weights = call.weights
-    extra = weights.get("weight_ch")
+    parts: _Inputs = {name: call.weights.get(weight) for weight, name in _WEIGHTS.items()}
     if call.layout.normalised:
-        extra = torch.cat([weights["norm_weight"], weights["norm_bias"]])
-    return (
-        call.x,
-        call.lengths,
-        weights["weight_ih"],
-        weights["weight_hh"],
-        weights.get("bias_ih"),
-        weights.get("bias_hh"),
-        extra,
-        call.state[0],
-        call.state[1] if call.layout.has_memory else None,
-        call.state_mask,
-        call.zoneout if isinstance(call.zoneout, Tensor) else None,
+        parts["extra"] = torch.cat([call.weights["norm_weight"], call.weights["norm_bias"]])
+    parts |= {"x": call.x, "lengths": call.lengths, "mask": call.state_mask, "h": call.state[0]}
+    parts["c"] = call.state[1] if call.layout.has_memory else None
+    parts["keep"] = call.zoneout if isinstance(call.zoneout, Tensor) else None
+    return {name: parts[name] for name in _NAMES}
+
+
+def _call(options: _Options, inputs: _Inputs) -> Call:
+    """The call again; the opposite of `_inputs`."""
+    weights = {weight: part for weight, name in _WEIGHTS.items() if (part := inputs[name]) is not None}
+    if options.layout.normalised:
+        weights["norm_weight"], weights["norm_bias"] = weights.pop("weight_ch").chunk(2)
+    x, h, c = inputs["x"], inputs["h"], inputs["c"]
+    assert x is not None and h is not None
+    return Call(
+        options.layout,
+        x,
+        (h,) if c is None else (h, c),
+        weights,
+        inputs["lengths"],
+        options.reverse,
+        inputs["mask"],
+        inputs["keep"] if inputs["keep"] is not None else options.keep_share or None,
+        options.nonlinearity,
+        options.reset_after,
     )
 
 
 def _forward(options: _Options, inputs: _Inputs, saved: Tensor | None) -> tuple[Tensor, State]:
-    x, h = inputs[_X], inputs[_H]
+    x, h = inputs["x"], inputs["h"]
     assert x is not None and h is not None
     y = x.new_empty(x.shape[0], x.shape[1], h.shape[1])
-    h, c = torch.empty_like(h), torch.empty_like(h) if options.has_memory else None
-    options.core.recurrent_forward(*_arguments(options, inputs), y, saved, h, c)
+    h, c = torch.empty_like(h), torch.empty_like(h) if options.layout.has_memory else None
+    _core().recurrent_forward(*_arguments(options, inputs), y, saved, h, c)
     return y, (h,) if c is None else (h, c)
 
 
+def _core() -> Any:
+    core = native.core()
+    assert core is not None  # `takes` has seen it
+    return core
+
+
 def _arguments(options: _Options, inputs: _Inputs) -> tuple[Any, ...]:
-    return (options.cell, *inputs, options.keep_share, options.reverse, torch.get_num_threads())
+    return (options.cell, *inputs.values(), options.keep_share, options.reverse, torch.get_num_threads())
 
 
 def _room_to_save(options: _Options, inputs: _Inputs) -> Tensor:
-    h = inputs[_H]
+    h = inputs["h"]
     assert h is not None
-    rows, hidden = h.shape
-    return h.new_empty(options.core.saved_floats(options.cell, rows, options.real_steps, hidden))
+    return h.new_empty(_core().saved_floats(options.cell, h.shape[0], options.real_steps, h.shape[1]))
 
 
 class _Layer(torch.autograd.Function):
     """(options, *inputs) -> y, final h, and final c where there is one."""
 
     @staticmethod
-    def forward(ctx: Any, options: _Options, *inputs: Tensor | None) -> tuple[Tensor, ...]:
+    def forward(ctx: Any, options: _Options, *tensors: Tensor | None) -> tuple[Tensor, ...]:
+        inputs = dict(zip(_NAMES, tensors, strict=True))
         saved = _room_to_save(options, inputs)
         y, state = _forward(options, inputs, saved)
-        ctx.save_for_backward(*inputs, y)
+        ctx.save_for_backward(*tensors, y)
         ctx.options, ctx.saved = options, saved
         ctx.set_materialize_grads(False)
         return y, *state
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
-    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
-        options: _Options = ctx.options
-        *inputs, y = ctx.saved_tensors
-        saved, ctx.saved = ctx.saved, None
-        if saved is None:  # a second backward through the same graph: the first has used the saved values up
-            saved = _room_to_save(options, tuple(inputs))
-            _forward(options, tuple(inputs), saved)
-        given = [None if d is None else d.contiguous() for d in (*gradients, None)[:3]]
-        wanted = _wanted(ctx, inputs)
-        options.core.recurrent_backward(
-            *_arguments(options, tuple(inputs)), y, saved, *given, *(wanted[k] for k in _DIFFERENTIABLE)
-        )
-        return None, *(wanted[k] if ctx.needs_input_grad[k + 1] else None for k in range(len(inputs)))
+    def backward(ctx: Any, *given: Tensor | None) -> tuple[Tensor | None, ...]:
+        *tensors, y = ctx.saved_tensors
+        inputs = dict(zip(_NAMES, tensors, strict=True))
+        needed = {name for name, need in zip(_NAMES, ctx.needs_input_grad[1:], strict=True) if need}
+        if torch.is_grad_enabled():  # create_graph=True
+            wanted = _backward_of_definition(ctx.options, inputs, given, needed)
+        else:
+            saved, ctx.saved = ctx.saved, None
+            wanted = _backward(ctx.options, inputs, given, needed, y, saved)
+        return None, *(wanted[name] if name in needed else None for name in _NAMES)
 
 
-def _wanted(ctx: FunctionCtx, inputs: list[Tensor | None]) -> list[Tensor | None]:
-    """Room for the gradient of each input that needs one; those of the states the kernels need themselves."""
-    needed: tuple[bool, ...] = ctx.needs_input_grad[1:]  # type: ignore[attr-defined]
-    return [
-        torch.empty_like(part) if part is not None and (needed[k] or k in (_H, _C)) else None
-        for k, part in enumerate(inputs)
-    ]
+def _backward(
+    options: _Options,
+    inputs: _Inputs,
+    given: Sequence[Tensor | None],
+    needed: set[str],
+    y: Tensor,
+    saved: Tensor | None,
+) -> _Inputs:
+    if saved is None:  # a second backward through the same graph: the first has used the saved values up
+        saved = _room_to_save(options, inputs)
+        _forward(options, inputs, saved)
+    wanted = {  # the gradients of the states the kernels need for themselves
+        name: torch.empty_like(part) if part is not None and name in needed | {"h", "c"} else None
+        for name, part in inputs.items()
+    }
+    outer = [None if part is None else part.contiguous() for part in (*given, None)[:3]]
+    _core().recurrent_backward(
+        *_arguments(options, inputs), y, saved, *outer, *(wanted[name] for name in _DIFFERENTIABLE)
+    )
+    return wanted
+
+
+def _backward_of_definition(
+    options: _Options, inputs: _Inputs, given: Sequence[Tensor | None], needed: set[str]
+) -> _Inputs:
+    """The same gradients as functions of `inputs` and `given`, for a gradient of theirs."""
+    own = {name: part.view_as(part) if part is not None and name in needed else part for name, part in inputs.items()}
+    y, state = reference.run(_call(options, own))
+    pairs = [(out, outer) for out, outer in zip((y, *state), given, strict=True) if outer is not None]
+    names = sorted(needed)
+    gradients = torch.autograd.grad(
+        [out for out, _ in pairs],
+        [part for name in names if (part := own[name]) is not None],
+        [outer for _, outer in pairs],
+        create_graph=True,
+        allow_unused=True,
+    )
+    return dict(zip(names, gradients, strict=True))

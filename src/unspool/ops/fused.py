@@ -37,9 +37,7 @@ def run(call: Call) -> tuple[Tensor, State]:
         x = reverse_rows(x, lengths)
     y, state = _layer(call, x, valid)
     if lengths is not None and valid is not None:
-        shown = last_steps(y, lengths, call.state[0])
-        kept = tuple(torch.where((lengths > 0)[:, None], new, old) for new, old in zip(state, call.state, strict=True))
-        y, state = keep(y, valid), (shown, *kept[1:])
+        y, state = keep(y, valid), (last_steps(y, lengths, call.state[0]), *state[1:])
     return reverse_rows(y, lengths) if call.reverse else y, state
 
 

@@ -24,6 +24,7 @@ from unspool.text.vocabulary import MAX_TOKENS, RESERVED, UNKNOWN, check_size, c
 
 FILE_NAME = "tokenizer.json"
 BYTES = 256
+LONGEST_RUN = 256  # characters
 ENCODED_AT_ONCE = 1024  # texts given to the library in one call
 _SURROGATES = re.compile("[\ud800-\udfff]")
 
@@ -77,7 +78,7 @@ class BPETokenizer(Tokenizer):
             special_tokens=[],
             show_progress=False,
         )
-        library.train_from_iterator(_clean(texts, lowercase), trainer)
+        library.train_from_iterator(_cut_runs(_clean(texts, lowercase)), trainer)
         model = parse_json(library.to_str().encode(), Path(FILE_NAME))["model"]
         return cls(model["vocab"], [(left, right) for left, right in model["merges"]], lowercase=lowercase)
 
@@ -153,6 +154,17 @@ def _clean(texts: Sequence[str], lowercase: bool) -> Iterator[str]:
     for text in texts:
         clean = text if text.isascii() else _SURROGATES.sub(UNKNOWN_CHARACTER, text)
         yield clean.lower() if lowercase else clean
+
+
+def _cut_runs(texts: Iterable[str]) -> Iterator[str]:
+    """Texts with an endless run of letters or of blanks in slices: the library learns in quadratic time from a run."""
+    for text in texts:
+        words = text.split()
+        blanks = len(text) - sum(map(len, words))
+        if max(map(len, words), default=0) > LONGEST_RUN or blanks > len(words) + LONGEST_RUN:
+            yield from (text[start : start + LONGEST_RUN] for start in range(0, len(text), LONGEST_RUN))
+        else:
+            yield text
 
 
 def _checked_vocabulary(found: Any, expected_size: int) -> dict[str, int]:

@@ -70,7 +70,8 @@ def _dimensions(origin: str, first: str) -> tuple[int, bool]:
 
 def _numbers(origin: str, line: int, parts: list[str]) -> NDArray[np.float32]:
     try:
-        values = np.array(parts, np.float64).astype(np.float32)
+        with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is refused below
+            values = np.array(parts, np.float64).astype(np.float32)
     except ValueError as error:
         raise DataError(f"{origin}, line {line}: {shorten(error, 100)}") from error
     if not np.isfinite(values).all():

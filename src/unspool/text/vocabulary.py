@@ -61,10 +61,7 @@ class Vocabulary:
             raise ModelFileError(f"{FILE_NAME} must hold exactly the entries format and tokens")
         check_format(found["format"], FILE_NAME)
         tokens = check_tokens(found["tokens"], FILE_NAME)
-        if len(tokens) + RESERVED != expected_size:
-            raise ModelFileError(
-                f"{FILE_NAME} holds {len(tokens) + RESERVED} ids where config.json says {expected_size}"
-            )
+        check_size(len(tokens) + RESERVED, expected_size, FILE_NAME)
         return cls(tokens)
 
 

@@ -33,13 +33,14 @@ class Columns:
 def choose(origin: str, names: Sequence[str] | None, rows: Rows, options: ReadOptions, want_label: bool) -> Columns:
     """The columns to read. `names` is None for a table without header; `rows` is a sample.
 
-    Raises DataError naming the columns there are, and the flags, when one is missing, doubled or not to be found.
+    A label column asked for where only texts are wanted is kept from being taken for the text. Raises DataError
+    naming the columns there are, and the flags, when one is missing, doubled or not to be found.
     """
     width = len(names) if names is not None else len(rows[0])
     text = _asked(origin, names, width, options.text_column, "--text-column")
-    label = _asked(origin, names, width, options.label_column, "--label-column") if want_label else None
+    label = _asked(origin, names, width, options.label_column, "--label-column")
     if label is None and want_label:
-        label = _label_by_name(names, text)
+        label = _by_name(names, LABEL_NAMES, text)
     if text is None:
         text = _guess_text(names, rows, width, label)
     if label is None and want_label and text is not None:
@@ -48,6 +49,8 @@ def choose(origin: str, names: Sequence[str] | None, rows: Rows, options: ReadOp
         raise _not_found(origin, "text" if text is None else "label", names, width)
     if text == label:
         raise DataError(f"{origin}: the text and the label cannot be the same column, {_title(names, text)}")
+    if not want_label:
+        label = None
     _refuse_doubled(origin, names, [text] if label is None else [text, label])
     chosen = f"text {_title(names, text)}" + (f", label {_title(names, label)}" if label is not None else "")
     return Columns(text, label, f"columns: {chosen}")
@@ -68,10 +71,6 @@ def _asked(origin: str, names: Sequence[str] | None, width: int, wanted: str | i
         return int(text) - 1
     close = nearest(shorten(text), names or ())
     raise DataError(f"{origin} has no column {shorten(text)!r} ({flag}){close}; {_existing(names, width)}")
-
-
-def _label_by_name(names: Sequence[str] | None, text: int | None) -> int | None:
-    return _by_name(names, LABEL_NAMES, text)
 
 
 def _by_name(names: Sequence[str] | None, known: Sequence[str], taken: int | None) -> int | None:

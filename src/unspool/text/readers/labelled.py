@@ -14,8 +14,8 @@ from unspool.text.readers.encoding import Survey, lines, survey
 from unspool.text.readers.folders import Folder
 from unspool.text.readers.labelled_lines import fasttext_lines, is_fasttext, is_label_lines, label_lines
 from unspool.text.readers.layout import find_layout, is_table, settle_quotes
-from unspool.text.readers.options import ReadOptions
-from unspool.text.readers.source import Source, display_name, open_source
+from unspool.text.readers.options import SUFFIXES, ReadOptions
+from unspool.text.readers.source import Source, display_name, is_folder, open_source
 from unspool.text.readers.tables import Dialect, Record, even_records, records, unlimited_fields
 
 SAMPLE_LINES, SAMPLE_CHARACTERS = 2000, 2**22
@@ -37,13 +37,14 @@ class LabelledTexts:
 def read_labelled(path: Path | str, options: ReadOptions | None = None) -> LabelledTexts:
     """All examples of a file or folder. Raises DataError, naming file and line, when they cannot be read."""
     options = options or ReadOptions()
-    if options.format == "folder" or (options.format is None and str(path) != "-" and Path(path).is_dir()):
+    if options.format == "folder" or (options.format is None and is_folder(path)):
         return _read_folder(Path(path), options)
     source = open_source(path)
     found = survey(source, options.encoding)
     if found.empty:
         raise DataError(f"{source.name} is empty")
     kind = options.format or detect_format(source, found, options)
+    options.refuse_useless(kind)
     with unlimited_fields():
         examples, note = read_examples(kind, source, found, options)
         texts, labels, empty = _collect(source.name, examples)
@@ -75,16 +76,15 @@ def sample_lines(source: Source, found: Survey) -> list[str]:
 
 def detect_format(source: Source, found: Survey, options: ReadOptions) -> str:
     """One of FORMATS, by the file's suffix or else by its first lines; raises DataError for text without labels."""
-    by_suffix = {".csv": "csv", ".tsv": "tsv", ".tab": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl"}
-    if source.suffix in by_suffix:
-        kind = by_suffix[source.suffix]
-        return "csv" if options.separator else kind
+    if source.suffix in SUFFIXES:
+        kind = SUFFIXES[source.suffix]
+        return "csv" if kind == "tsv" and options.separator else kind
     sample = sample_lines(source, found)
     if next((line for line in sample if line.strip()), "").lstrip().startswith('{"'):
         return "jsonl"
     if is_fasttext(sample):
         return "fasttext"
-    if options.separator or options.label_column or is_table(source.name, sample, options, found.line_end):
+    if options.asks_for_table or is_table(source.name, sample, options, found.line_end):
         return "csv"
     if is_label_lines(sample):
         return "lines"
@@ -150,7 +150,7 @@ def _collect(origin: str, examples: Iterable[Example]) -> tuple[list[str], list[
     same: dict[str, str] = {}
     for line, label, text in examples:
         if label not in same:
-            _check_label(origin, line, label)
+            _check_label(f"{origin}, line {line}", label)
         texts.append(text)
         labels.append(same.setdefault(label, label))  # one string object a label, not one a row
     if not texts:
@@ -159,23 +159,26 @@ def _collect(origin: str, examples: Iterable[Example]) -> tuple[list[str], list[
     return texts, labels, (f"empty texts: {empty}",) if empty else ()
 
 
-def _check_label(origin: str, line: int, label: str) -> None:
+def _check_label(place: str, label: str) -> None:
     if not label.strip():
-        raise DataError(f"{origin}, line {line}: the label is empty; give it one or leave the row out")
+        raise DataError(f"{place}: the label is empty; give it one or leave the row out")
     if any("\ud800" <= character <= "\udfff" for character in label):
-        raise DataError(f"{origin}, line {line}: the label {shorten(label)!r} holds half of a surrogate pair")
+        raise DataError(f"{place}: the label {shorten(label)!r} holds half of a surrogate pair")
     if len(label) > LONGEST_LABEL:
         raise DataError(
-            f"{origin}, line {line}: a label of {len(label)} characters, {shorten(label, 60)!r}; at most "
+            f"{place}: a label of {len(label)} characters, {shorten(label, 60)!r}; at most "
             f"{LONGEST_LABEL} are allowed. Is this the text? Say which column is the label with --label-column"
         )
 
 
 def _read_folder(path: Path, options: ReadOptions) -> LabelledTexts:
+    options.refuse_useless("folder")
     folder = Folder(path, options)
     texts: list[str] = []
     labels: list[str] = []
     for label, text in folder.examples():
+        if not labels or labels[-1] != label:
+            _check_label(display_name(path), label)
         texts.append(text)
         labels.append(label)
     if not texts:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
@@ -35,14 +34,22 @@ class Layout:
 class _Candidate:
     dialect: Dialect
     rows: list[list[str]]
-    agreement: float
+    agreement: float  # the share of rows as wide as the first
     layout: Layout | None
+
+    @property
+    def splits(self) -> bool:
+        return self.agreement >= 0.5 and len(self.rows[0]) > 1
+
+    @property
+    def convinces(self) -> bool:
+        return self.layout is not None and self.agreement >= CONVINCING
 
 
 def find_layout(origin: str, sample: Sequence[str], options: ReadOptions, line_end: str, want_label: bool) -> Layout:
     """The best layout of the sampled lines. Raises DataError when no text or label column is to be found."""
     found = _candidates(origin, sample, options, line_end, want_label)
-    best = max(found, key=lambda one: (one.layout is not None and one.agreement >= CONVINCING, one.agreement))
+    best = max(found, key=lambda one: (one.splits, one.convinces, one.agreement))
     if best.layout is not None:
         return best.layout
     _refuse_damaged(origin, sample, best)  # the likelier reason, and the better message
@@ -77,7 +84,7 @@ def _reads(layout: Layout, found: Iterable[Record]) -> bool:
 def is_table(origin: str, sample: Sequence[str], options: ReadOptions, line_end: str) -> bool:
     """Whether lines of unknown kind read as a table with a text and a label column."""
     found = _candidates(origin, sample, options, line_end, want_label=True)
-    return any(one.layout is not None and one.agreement >= CONVINCING for one in found)
+    return any(one.convinces for one in found)
 
 
 def _candidates(
@@ -102,11 +109,10 @@ def _judge(origin: str, sample: Sequence[str], dialect: Dialect, options: ReadOp
         pass  # the sample may end inside a field
     except DataError:
         broken = True
-    widths = Counter(len(row) for row in rows)
-    width, agreeing = widths.most_common(1)[0] if widths else (0, 0)
+    width = len(rows[0]) if rows else 0
     if width < 2 and (want_label or broken):
         return _Candidate(dialect, rows, 0.0, None)
-    agreement = 0.0 if broken else agreeing / len(rows)
+    agreement = 0.0 if broken or not rows else sum(len(row) == width for row in rows) / len(rows)
     even = [row for row in rows if len(row) == width]
     try:
         layout = _layout(origin, dialect, even, options, want_label)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from unspool.errors import SettingError, nearest, shorten
 
 FORMATS = ("csv", "tsv", "jsonl", "fasttext", "lines", "folder", "text")
+SUFFIXES = {".csv": "csv", ".tsv": "tsv", ".tab": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl"}
 SEPARATORS = {",": "comma", "\t": "tab", ";": "semicolon", "|": "pipe"}
 
 
@@ -40,6 +41,20 @@ class ReadOptions:
                 raise SettingError(f"{name} must be a column's name or its number from 1, got {value!r}")
         if self.format == "tsv" and self.separator not in (None, "\t"):
             raise SettingError("format tsv is separated by tabs: leave the separator out, or use format csv")
+
+    @property
+    def asks_for_table(self) -> bool:
+        """Whether something was said that only a table has."""
+        asked = (self.text_column, self.label_column, self.separator, self.header)
+        return any(value is not None for value in asked)
+
+    def refuse_useless(self, kind: str) -> None:
+        """Raise SettingError when something was asked that has no effect on this kind of file (one of FORMATS)."""
+        useful = {"csv": 4, "tsv": 4, "jsonl": 2}.get(kind, 0)
+        for name in ("text_column", "label_column", "separator", "header")[useful:]:
+            if getattr(self, name) is not None:
+                flag = "--" + name.replace("_", "-")
+                raise SettingError(f"{flag} has no effect on a file of format {kind}; leave it out, or give --format")
 
 
 def _separator(given: str) -> str:

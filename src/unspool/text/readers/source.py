@@ -112,6 +112,14 @@ def open_source(path: Path | str) -> Source:
     raise DataError(f"{name} is {'a folder' if stat.S_ISDIR(mode) else 'neither a file nor a folder'}")
 
 
+def is_folder(path: Path | str) -> bool:
+    """Whether there is a folder at `path`; False for "-" and for names no file can have."""
+    try:
+        return str(path) != "-" and Path(path).is_dir()
+    except (OSError, ValueError):
+        return False
+
+
 def display_name(path: Path) -> str:
     """The path on one printable line, its end kept when it is long."""
     text = str(path)

@@ -10,11 +10,9 @@ from pathlib import Path
 from unspool.text.readers import jsonl
 from unspool.text.readers.encoding import Survey, lines, survey
 from unspool.text.readers.labelled import read_examples, table_rows
-from unspool.text.readers.options import ReadOptions
+from unspool.text.readers.options import SUFFIXES, ReadOptions
 from unspool.text.readers.source import Source, open_source
 from unspool.text.readers.tables import unlimited_fields
-
-_TABLES = {".csv": "csv", ".tsv": "tsv", ".tab": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
 
 
 @dataclass(frozen=True)
@@ -34,9 +32,10 @@ def read_texts(path: Path | str, options: ReadOptions | None = None) -> Texts:
     """
     options = options or ReadOptions()
     source = open_source(path)
-    kind = options.format or _TABLES.get(source.suffix)
-    if kind is None:
-        kind = "csv" if options.separator or options.text_column or options.header is not None else "text"
+    kind = options.format or SUFFIXES.get(source.suffix) or ("csv" if options.asks_for_table else "text")
+    if kind == "tsv" and options.format is None and options.separator:
+        kind = "csv"
+    options.refuse_useless(kind)
     found = survey(source, options.encoding, refuse_nul=kind != "text")
     if found.empty:
         return Texts([], (found.note,))
@@ -51,8 +50,7 @@ def _plain(source: Source, found: Survey) -> list[str]:
     only_newlines = Survey(found.encoding, "\n", found.empty, found.note)
     texts = []
     for line in lines(source, only_newlines):
-        body = line.removesuffix("\n")
-        texts.append(body.removesuffix("\r") if body is not line else body)
+        texts.append(line[:-1].removesuffix("\r") if line.endswith("\n") else line)
     return texts
 
 

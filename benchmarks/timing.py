@@ -1,0 +1,36 @@
+"""Alternating timings, and the machine's peak to hold them against."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+
+import torch
+
+Run = Callable[[], object]
+
+
+def alternate(runs: dict[str, Run], seconds: float = 1.5, least: int = 5) -> dict[str, float]:
+    """Median milliseconds of each, taken in turns so that a change of the machine's load meets all alike."""
+    for run in runs.values():
+        run()
+    times: dict[str, list[float]] = {name: [] for name in runs}
+    end = time.perf_counter() + seconds * len(runs)
+    while time.perf_counter() < end or min(map(len, times.values())) < least:
+        for name, run in runs.items():
+            start = time.perf_counter()
+            run()
+            times[name].append(1000 * (time.perf_counter() - start))
+    return {name: statistics.median(values) for name, values in times.items()}
+
+
+def peak_gflops() -> float:
+    """GF/s of torch's matrix product on all threads, best of several: what the machine gives at this moment."""
+    a, b = torch.randn(1536, 1536), torch.randn(1536, 1536)
+    best = float("inf")
+    for _ in range(8):
+        start = time.perf_counter()
+        a @ b
+        best = min(best, time.perf_counter() - start)
+    return 2 * 1536**3 / best / 1e9

@@ -1,0 +1,125 @@
+"""What must change no bit: padding, other rows, threads. And what must stay finite."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from unspool import native
+from unspool.ops import recurrent
+from unspool.ops.layouts import CELLS
+
+pytestmark = pytest.mark.skipif(native.core() is None, reason="the compiled core is absent or off")
+
+
+@pytest.fixture
+def cell(plain):
+    if not CELLS[plain.cell].recurrent:
+        pytest.skip("not computed by the compiled core")
+    return plain
+
+
+def everything(case):
+    """Outputs, final states and all gradients."""
+    leaves = case.leaves()
+    y, final = case.run(recurrent.run)
+    weighing = torch.linspace(-1, 1, y.numel()).view_as(y)
+    loss = (y * weighing).sum() + sum((part * part.detach().cos()).sum() for part in final)
+    return [y.detach(), *(part.detach() for part in final), *torch.autograd.grad(loss, leaves)]
+
+
+def same(left, right):
+    return all(torch.equal(a, b) for a, b in zip(left, right, strict=True))
+
+
+def test_padding_is_never_read(cell, make_case):
+    lengths = [7, 0, 3, 7, 1]
+    for reverse in (False, True):
+        found = []
+        for content in (0.0, 1e30, float("nan")):
+            case = make_case(cell, 5, 7, 6, 17, dtype=torch.float32, lengths=lengths, reverse=reverse, mask=True)
+            for row, length in enumerate(lengths):
+                case.x[row, length:] = content
+            found.append(everything(case))
+            for row, length in enumerate(lengths):
+                assert not found[-1][0][row, length:].any()
+                assert not found[-1][1 + len(case.state)][row, length:].any()
+        assert same(found[0], found[1])
+        assert same(found[0], found[2])
+
+
+def test_threads_change_no_bit(cell, make_case):
+    before, found = torch.get_num_threads(), []
+    try:
+        for threads in (1, 2, 4):
+            torch.set_num_threads(threads)
+            lengths = [(5 * k) % 12 for k in range(33)]
+            case = make_case(cell, 33, 11, 6, 20, dtype=torch.float32, lengths=lengths, zoneout="mask")
+            found.append(everything(case))
+    finally:
+        torch.set_num_threads(before)
+    assert same(found[0], found[1])
+    assert same(found[0], found[2])
+
+
+def test_runs_repeat_to_the_bit(cell, make_case):
+    first = everything(make_case(cell, 9, 8, 6, 20, dtype=torch.float32, mask=True))
+    for _ in range(5):
+        assert same(first, everything(make_case(cell, 9, 8, 6, 20, dtype=torch.float32, mask=True)))
+
+
+def test_a_row_alone_equals_the_row_in_a_batch(cell, make_case):
+    case = make_case(cell, 33, 6, 5, 19, dtype=torch.float32)
+    y, final = case.run(recurrent.run)
+    for row in (0, 13, 32):
+        alone, end = case.run(recurrent.run, x=case.x[row : row + 1], state=tuple(s[row : row + 1] for s in case.state))
+        assert torch.equal(alone[0], y[row])
+        assert all(torch.equal(a[0], b[row]) for a, b in zip(end, final, strict=True))
+
+
+@pytest.mark.parametrize("poison", [float("nan"), float("inf")])
+def test_a_poisoned_row_stays_alone(cell, poison, make_case):
+    case = make_case(cell, 13, 6, 5, 19, dtype=torch.float32)
+    clean = everything(case)
+    case = make_case(cell, 13, 6, 5, 19, dtype=torch.float32)
+    case.x[4, 3, 2] = poison
+    dirty = everything(case)
+    others = torch.arange(13) != 4
+    for a, b in zip(clean[: 2 + 2 * len(case.state)], dirty[: 2 + 2 * len(case.state)], strict=True):
+        assert torch.equal(a[others], b[others])
+    assert torch.equal(clean[0][4, :3], dirty[0][4, :3])
+
+
+@pytest.mark.parametrize("size", [1e4, 1e38, float("inf")])
+def test_finite_wherever_the_definition_in_double_is(cell, size, make_case, definition):
+    case = make_case(cell, 4, 5, 3, 9, dtype=torch.float32)
+    case.x.view(-1)[::7] = size
+    found, _ = case.run(recurrent.run)
+    expected, _ = case.run(
+        definition,
+        x=case.x.double(),
+        state=tuple(s.double() for s in case.state),
+        weights={name: w.double() for name, w in case.weights.items()},
+    )
+    finite = expected.isfinite() & (expected.abs() < 1e37)
+    assert found[finite].isfinite().all()
+
+
+@pytest.mark.parametrize("shape", [(0, 5, 3, 9), (4, 0, 3, 9), (4, 5, 3, 9), (3, 4, 0, 9)], ids=str)
+def test_nothing_to_do(cell, shape, make_case):
+    rows = shape[0]
+    case = make_case(cell, *shape, dtype=torch.float32, lengths=[0] * rows if shape[2] else None)
+    found = everything(case)
+    if shape[2] == 0:
+        assert found[0].isfinite().all()
+        return
+    assert not found[0].any()
+    assert all(torch.equal(a, b) for a, b in zip(found[1:], case.state, strict=False))
+    assert not any(part.any() for part in found[2 + 2 * len(case.state) :])
+
+
+def test_denormals_cost_nothing_and_the_mode_is_restored(make_case, cell):
+    case = make_case(cell, 4, 5, 3, 9, dtype=torch.float32)
+    case.run(recurrent.run, x=case.x * 1e-42)
+    tiny = torch.tensor([1e-40])
+    assert float(tiny * 1.0) != 0.0
