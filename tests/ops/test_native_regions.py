@@ -1,0 +1,130 @@
+"""The compiled region convolution against the definition in double, and what the kernels promise of rows."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+import torch
+from torch import Tensor
+
+from unspool import native
+from unspool.ops import compiled_regions
+from unspool.ops.convolution import region_conv
+
+pytestmark = pytest.mark.skipif(native.core() is None, reason="the compiled core is not in use")
+
+SHAPES = [
+    (rows, steps, width, filters, size)
+    for (rows, steps), (width, filters), size in itertools.product(
+        ((1, 1), (3, 7), (33, 40), (2, 131)), ((1, 1), (7, 8), (8, 17), (13, 33)), (1, 3, 5)
+    )
+]
+
+
+def make(rows: int, steps: int, width: int, filters: int, size: int, fill: float) -> tuple[Tensor, ...]:
+    """x with `fill` in its padding, ragged lengths among them a full and an empty one, weight, bias."""
+    generator = torch.Generator().manual_seed(rows * 1000 + steps * 10 + width + filters + size)
+    x = torch.randn(rows, steps, width, generator=generator)
+    lengths = torch.randint(0, steps + 1, (rows,), generator=generator)
+    lengths[0] = steps
+    if rows > 2:
+        lengths[1] = 0
+    x.masked_fill_((torch.arange(steps) >= lengths[:, None])[..., None], fill)
+    weight = torch.randn(filters, size, width, generator=generator) / (size * width) ** 0.5
+    return x, lengths, weight, torch.randn(filters, generator=generator)
+
+
+def answer_and_gradients(parts: tuple[Tensor, ...], activation: str = "relu") -> tuple[Tensor, ...]:
+    x, lengths, weight, bias = parts
+    leaves = [part.clone().requires_grad_() for part in (x, weight, bias)]
+    y = region_conv(leaves[0], lengths, leaves[1], leaves[2], activation)
+    slope = torch.linspace(-1, 1, y.numel(), dtype=y.dtype).view_as(y)
+    return y.detach(), *torch.autograd.grad((y * slope).sum(), leaves)
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("activation", ["relu", "tanh"])
+def test_equals_the_definition_in_double(shape: tuple[int, ...], activation: str) -> None:
+    x, lengths, weight, bias = make(*shape, fill=0.0)
+    assert compiled_regions.takes(x)
+    ours = answer_and_gradients((x, lengths, weight, bias), activation)
+    wanted = answer_and_gradients((x.double(), lengths, weight.double(), bias.double()), activation)
+    for found, expected in zip(ours, wanted, strict=True):
+        scale = max(1.0, float(expected.abs().max()))
+        torch.testing.assert_close(found.double(), expected, atol=5e-6 * scale, rtol=0)
+
+
+@pytest.mark.parametrize("fill", [1e30, float("nan"), float("inf")])
+def test_padding_changes_no_bit(fill: float) -> None:
+    plain, filled = (answer_and_gradients(make(33, 40, 13, 33, 3, value)) for value in (0.0, fill))
+    for found, wanted in zip(filled, plain, strict=True):
+        assert torch.equal(found, wanted)
+
+
+def test_threads_change_no_bit() -> None:
+    before = torch.get_num_threads()
+    try:
+        answers = []
+        for threads in (1, 2, 4):
+            torch.set_num_threads(threads)
+            answers.append(answer_and_gradients(make(33, 40, 13, 33, 5, 0.0)))
+    finally:
+        torch.set_num_threads(before)
+    for other in answers[1:]:
+        assert all(torch.equal(a, b) for a, b in zip(answers[0], other, strict=True))
+
+
+def test_a_row_alone_has_the_same_bits_and_a_nan_stays_in_its_row() -> None:
+    x, lengths, weight, bias = make(33, 40, 13, 33, 3, 0.0)
+    whole = region_conv(x, lengths, weight, bias)
+    for row in (0, 2, 32):
+        own = int(lengths[row])
+        assert torch.equal(region_conv(x[row : row + 1, :own], lengths[row : row + 1], weight, bias)[0], whole[row])
+    x[0, 3, 5] = float("nan")
+    spoiled = region_conv(x, lengths, weight, bias)
+    assert spoiled[0].isnan().all()
+    assert torch.equal(spoiled[1:], whole[1:])
+
+
+def call(**changed: object) -> None:
+    x, lengths, weight, bias = make(3, 7, 5, 8, 3, 0.0)
+    arguments: dict[str, object] = {
+        "x": x, "lengths": lengths, "weight": weight, "bias": bias, "threads": 1,
+        "y": torch.empty(3, 8), "winner": torch.empty(3, 8, dtype=torch.int32),
+    }  # fmt: skip
+    core = native.core()
+    assert core is not None
+    core.region_forward(**{**arguments, **changed})
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "error"),
+    [
+        ("x", torch.zeros(3, 7), ValueError),
+        ("x", torch.zeros(3, 7, 5, dtype=torch.float64), TypeError),
+        ("x", torch.zeros(3, 5, 7).transpose(1, 2), ValueError),
+        ("weight", torch.zeros(8, 3, 4), ValueError),
+        ("weight", torch.zeros(0, 3, 5), ValueError),
+        ("bias", torch.zeros(7), ValueError),
+        ("lengths", torch.tensor([7, 0, 8]), ValueError),
+        ("lengths", torch.tensor([7, 0, -1]), ValueError),
+        ("lengths", torch.tensor([7.0, 0.0, 1.0]), TypeError),
+        ("y", torch.empty(3, 9), ValueError),
+        ("winner", torch.empty(3, 8), TypeError),
+        ("threads", 0, ValueError),
+    ],
+)
+def test_wrong_arguments_are_refused_by_name(name: str, value: object, error: type[Exception]) -> None:
+    call()
+    with pytest.raises(error, match=f"^{name}"):
+        call(**{name: value})
+
+
+def test_a_winner_outside_its_text_is_refused() -> None:
+    x, lengths, weight, _ = make(3, 7, 5, 8, 3, 0.0)
+    core = native.core()
+    assert core is not None
+    winner = torch.full((3, 8), 5, dtype=torch.int32)
+    with pytest.raises(ValueError, match="winner: a window lies outside its text"):
+        core.region_backward(x, lengths, weight, 1, winner, torch.ones(3, 8), torch.empty_like(x), None, None)
