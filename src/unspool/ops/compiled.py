@@ -8,6 +8,7 @@ are those of the definition.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -25,6 +26,12 @@ _NAMES = ("x", "lengths", "w_ih", "w_hh", "b_ih", "b_hh", "extra", "h", "c", "ma
 _DIFFERENTIABLE = ("x", "w_ih", "w_hh", "b_ih", "b_hh", "extra", "h", "c")
 _WEIGHTS = {"weight_ih": "w_ih", "weight_hh": "w_hh", "bias_ih": "b_ih", "bias_hh": "b_hh", "weight_ch": "extra"}
 _Inputs = dict[str, Tensor | None]
+
+# What forward saves for backward is often the largest thing a program allocates, and fresh pages cost a tenth of
+# the whole time; so used-up memory is kept for the next call, the oldest leaving first.
+_spare: list[Tensor] = []
+_spare_lock = threading.Lock()
+_SPARE_FLOATS = 2**26  # 256 MiB in all
 
 
 @dataclass(frozen=True)
@@ -132,7 +139,20 @@ def _arguments(options: _Options, inputs: _Inputs) -> tuple[Any, ...]:
 def _room_to_save(options: _Options, inputs: _Inputs) -> Tensor:
     h = inputs["h"]
     assert h is not None
-    return h.new_empty(_core().saved_floats(options.cell, h.shape[0], options.real_steps, h.shape[1]))
+    size: int = _core().saved_floats(options.cell, h.shape[0], options.real_steps, h.shape[1])
+    with _spare_lock:
+        for k in reversed(range(len(_spare))):
+            if size <= _spare[k].numel() <= 2 * size:
+                return _spare.pop(k)[:size]
+    return h.new_empty(size)
+
+
+def _give_back(saved: Tensor) -> None:
+    whole = saved if saved._base is None else saved._base
+    with _spare_lock:
+        _spare.append(whole)
+        while sum(part.numel() for part in _spare) > _SPARE_FLOATS:
+            _spare.pop(0)
 
 
 class _Layer(torch.autograd.Function):
@@ -180,6 +200,7 @@ def _backward(
     _core().recurrent_backward(
         *_arguments(options, inputs), y, saved, *outer, *(wanted[name] for name in _DIFFERENTIABLE)
     )
+    _give_back(saved)
     return wanted
 
 
