@@ -52,7 +52,7 @@ def _fold(data, train, test, given, vectors, k):  # type: ignore[no-untyped-def]
         "epochs": outcome.epochs,
         "seconds": time.monotonic() - started,
     }
-    print("  ".join(f"{key} {value:.4f}" if isinstance(value, float) else f"{key} {value}" for key, value in row.items()), flush=True)
+    print("  ".join(f"{key} {value:.4g}" for key, value in row.items()), flush=True)
     return row
 
 

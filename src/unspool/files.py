@@ -125,7 +125,7 @@ def parse_json(content: bytes, origin: Path) -> Any:
 def to_json(value: Any) -> bytes:
     """The one JSON form the package writes: UTF-8, sorted keys, two spaces, final newline, no NaN."""
     text = json.dumps(value, ensure_ascii=False, indent=2, sort_keys=True, allow_nan=False)
-    return (text + "\n").encode("utf-8", errors="surrogatepass")
+    return (text + "\n").encode()
 
 
 def _listed_files(manifest: Any, folder: Path) -> dict[str, tuple[int, str]]:

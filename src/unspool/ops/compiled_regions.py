@@ -33,7 +33,7 @@ def greatest(x: Tensor, lengths: Tensor, weight: Tensor, bias: Tensor | None) ->
     x, lengths, weight = x.contiguous(), lengths.contiguous(), weight.contiguous()
     bias = None if bias is None else bias.contiguous()
     if torch.is_grad_enabled() and any(part is not None and part.requires_grad for part in (x, weight, bias)):
-        return _Greatest.apply(x, lengths, weight, bias)  # type: ignore[no-any-return]
+        return _Greatest.apply(x, lengths, weight, bias)
     return _forward(x, lengths, weight, bias)[0]
 
 

@@ -191,7 +191,7 @@ def _part(texts: Sequence[str], truth: Labels, rows: Labels) -> Part:
 
 
 def _settle_level(settings: Settings, given: Mapping[str, Any], texts: list[str], notice: Notice) -> Settings:
-    level = settings.level
+    level: str | None = settings.level
     if level is None:
         level, reason = detect_level(texts)
         notice(f"level      {level}: {reason} (--level word|char|byte|bpe)")

@@ -25,7 +25,7 @@ from unspool.predictor import save
 from unspool.tasks import classify
 from unspool.tasks.card import make_card, make_readme
 from unspool.tasks.classify import Outcome, Prepared
-from unspool.text.readers import LabelledTexts, ReadOptions, read_labelled
+from unspool.text.readers import LabelledTexts, ReadOptions, check_labels, read_labelled
 from unspool.training.callbacks import Callback, MetricsLog
 
 FORMAT = 1
@@ -121,6 +121,7 @@ def resume(
 
 def _read(request: Request, notice: Callable[[str], None]) -> tuple[LabelledTexts, Prepared, dict[str, Any]]:
     data = read_labelled(request.data, request.read)
+    check_labels(data.labels, request.data.name)
     for note in data.notes:
         notice(f"read       {note}")
     other = read_labelled(request.validation, request.read) if request.validation else None
