@@ -33,7 +33,8 @@ def greatest(x: Tensor, lengths: Tensor, weight: Tensor, bias: Tensor | None) ->
     x, lengths, weight = x.contiguous(), lengths.contiguous(), weight.contiguous()
     bias = None if bias is None else bias.contiguous()
     if torch.is_grad_enabled() and any(part is not None and part.requires_grad for part in (x, weight, bias)):
-        return _Greatest.apply(x, lengths, weight, bias)
+        y: Tensor = _Greatest.apply(x, lengths, weight, bias)  # type: ignore[no-untyped-call]
+        return y
     return _forward(x, lengths, weight, bias)[0]
 
 
@@ -56,7 +57,7 @@ class _Greatest(torch.autograd.Function):
         return y
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, d_y: Tensor) -> tuple[Tensor | None, ...]:
         x, lengths, weight, winner = ctx.saved_tensors
         core = native.core()
