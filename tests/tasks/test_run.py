@@ -93,7 +93,7 @@ def test_with_all_checkpoints_damaged_nothing_is_touched(reviews: Path, tmp_path
     for path in (folder / "checkpoints").glob("*/state.json"):
         path.write_bytes(path.read_bytes().replace(b"step", b"stop"))
     before = sorted(path.stat().st_mtime_ns for path in folder.rglob("*"))
-    with pytest.raises(ModelFileError, match="every checkpoint in .* is damaged: nothing was touched"):
+    with pytest.raises(ModelFileError, match=r"every checkpoint in .* is damaged: nothing was touched"):
         run.resume(folder)
     assert sorted(path.stat().st_mtime_ns for path in folder.rglob("*")) == before
 
@@ -112,7 +112,7 @@ def test_every_field_of_a_checkpoint_is_needed(reviews: Path, tmp_path: Path, fi
 def test_changed_data_is_refused_by_name(reviews: Path, tmp_path: Path) -> None:
     folder = stopped_run(reviews, tmp_path / "stopped")
     reviews.write_text(reviews.read_text() + "one more fine film,pos\n")
-    with pytest.raises(UsageError, match="this differs from the run: data was .*--allow-changed"):
+    with pytest.raises(UsageError, match=r"this differs from the run: data was .*--allow-changed"):
         run.resume(folder)
 
 
@@ -179,7 +179,7 @@ def test_a_file_that_cannot_be_used_leaves_nothing(
     assert len(error) == 1
     assert word in error[0]
     assert len(error[0]) <= 1024
-    assert os.listdir(tmp_path) == [name]
+    assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
 def test_train_evaluate_predict_from_the_command(

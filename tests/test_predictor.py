@@ -1,0 +1,143 @@
+"""The model folder: what goes in comes out, and nothing else is let in."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import random
+import struct
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from unspool import SequenceClassifier, files, predictor
+from unspool.errors import ModelFileError
+
+TEXTS = [f"{word} film {n % 3}" for n in range(20) for word in ("fine", "dull")]
+LABELS = ["pos", "neg"] * 20
+
+
+def train(folder: Path, **settings: Any) -> Path:
+    small = {"hidden": 4, "embedding": 4, "epochs": 1} if settings["model"] != "bow" else {}
+    SequenceClassifier(**{**small, **settings}).fit(TEXTS, LABELS).save(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    folder = train(tmp_path_factory.mktemp("model") / "m", model="gru", level="word")
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"model": "gru", "level": level} for level in ("word", "char", "byte", "bpe")] + [{"model": "bow"}],
+    ids=str,
+)
+def test_a_saved_model_gives_the_same_answers(settings: dict[str, Any], tmp_path: Path) -> None:
+    small = {"hidden": 4, "embedding": 4, "epochs": 1} if settings["model"] != "bow" else {}
+    classifier = SequenceClassifier(**small, **settings).fit(TEXTS, LABELS)
+    classifier.save(tmp_path / "m")
+    loaded = SequenceClassifier.load(tmp_path / "m")
+    assert np.array_equal(loaded.predict_proba(TEXTS), classifier.predict_proba(TEXTS))
+    assert loaded.predict(["fine film"])[0] in ("pos", "neg")
+
+
+def write(folder: Path, contents: dict[str, bytes], *, checksums: bool) -> Path:
+    folder.mkdir()
+    listed = {name: content for name, content in contents.items() if name != files.MANIFEST}
+    for name, content in listed.items():
+        (folder / name).write_bytes(content)
+    manifest = files.to_json(files.manifest_of(listed)) if checksums else contents[files.MANIFEST]
+    (folder / files.MANIFEST).write_bytes(manifest)
+    return folder
+
+
+def refused(folder: Path) -> str:
+    with pytest.raises(ModelFileError) as error:
+        predictor.load(folder)
+    assert len(str(error.value)) <= 1024
+    return str(error.value)
+
+
+class Canary:
+    def __reduce__(self) -> tuple[Callable[[str], int], tuple[str]]:
+        return os.system, ("touch canary-was-here",)
+
+
+DAMAGE: dict[str, Callable[[bytes], bytes]] = {
+    "cut": lambda content: content[: len(content) // 2],
+    "empty": lambda _: b"",
+    "pickle": lambda _: pickle.dumps(Canary()),
+    "zip": lambda _: b"PK\x03\x04" + bytes(200),
+    "deep": lambda _: b"[" * 100_000,
+}
+
+
+@pytest.mark.parametrize("checksums", [False, True])
+@pytest.mark.parametrize("damage", DAMAGE)
+@pytest.mark.parametrize(
+    "name", ["config.json", "vocabulary.json", "model.safetensors", "seen.safetensors", "card.json"]
+)
+def test_damage_is_refused(
+    name: str, damage: str, checksums: bool, original: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    refused(write(tmp_path / "m", {**original, name: DAMAGE[damage](original[name])}, checksums=checksums))
+    assert not (tmp_path / "canary-was-here").exists()
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("hidden", 10**9), ("hidden", 16_000), ("layers", 32), ("embedding", 8000), ("model", "os.system"),
+        ("model", {"_target_": "os.system"}),        ("dropout", 7), ("pooling", "x" * 2**20), ("unknown", 1), ("seed", -1), ("region_sizes", []), ("max_length", 0),
+    ],
+)  # fmt: skip
+def test_hostile_settings_are_refused(key: str, value: Any, original: dict[str, bytes], tmp_path: Path) -> None:
+    config = json.loads(original["config.json"])
+    config["settings"][key] = value
+    refused(write(tmp_path / "m", {**original, "config.json": json.dumps(config).encode()}, checksums=True))
+
+
+@pytest.mark.parametrize("shape", [[2**62], [-1], [2**31, 2**31, 2**31], "x", None])
+def test_hostile_shapes_are_refused(shape: Any, original: dict[str, bytes], tmp_path: Path) -> None:
+    header = json.dumps({"output.bias": {"dtype": "F32", "shape": shape, "data_offsets": [0, 8]}}).encode()
+    content = struct.pack("<Q", len(header)) + header + bytes(8)
+    refused(write(tmp_path / "m", {**original, "model.safetensors": content}, checksums=True))
+
+
+def test_every_flipped_bit_is_refused(original: dict[str, bytes], tmp_path: Path) -> None:
+    generator = random.Random(0)
+    for turn in range(60):
+        name = generator.choice(sorted(set(original) - {files.MANIFEST}))
+        content = bytearray(original[name])
+        content[generator.randrange(len(content))] ^= 1 << generator.randrange(8)
+        assert name in refused(write(tmp_path / f"m{turn}", {**original, name: bytes(content)}, checksums=False))
+
+
+def test_a_link_and_a_pipe_are_not_followed(original: dict[str, bytes], tmp_path: Path) -> None:
+    for kind in ("link", "pipe"):
+        folder = write(tmp_path / kind, original, checksums=True)
+        (folder / "model.safetensors").unlink()
+        if kind == "link":
+            (folder / "model.safetensors").symlink_to("/dev/zero")
+        else:
+            os.mkfifo(folder / "model.safetensors")
+        assert "model.safetensors" in refused(folder)
+
+
+def test_a_newer_format_says_so(original: dict[str, bytes], tmp_path: Path) -> None:
+    config = {**json.loads(original["config.json"]), "format": 2, "unspool": "9.1"}
+    message = refused(write(tmp_path / "m", {**original, "config.json": json.dumps(config).encode()}, checksums=True))
+    assert "made by a newer version" in message
+    assert "9.1" in message
+
+
+def test_what_is_not_a_model_is_refused(tmp_path: Path) -> None:
+    assert "there is no model" in refused(tmp_path / "nothing")
+    assert "manifest.json cannot be read" in refused(tmp_path)
