@@ -95,7 +95,8 @@ def test_damage_is_refused(
     ("key", "value"),
     [
         ("hidden", 10**9), ("hidden", 16_000), ("layers", 32), ("embedding", 8000), ("model", "os.system"),
-        ("model", {"_target_": "os.system"}),        ("dropout", 7), ("pooling", "x" * 2**20), ("unknown", 1), ("seed", -1), ("region_sizes", []), ("max_length", 0),
+        ("model", {"_target_": "os.system"}), ("dropout", 7), ("pooling", "x" * 2**20), ("unknown", 1),
+        ("seed", -1), ("region_sizes", []), ("max_length", 0),
     ],
 )  # fmt: skip
 def test_hostile_settings_are_refused(key: str, value: Any, original: dict[str, bytes], tmp_path: Path) -> None:
