@@ -40,7 +40,7 @@ Notice = Callable[[str], None]
 Labels = npt.NDArray[np.int64]
 
 # Small data needs many passes, large data few: see docs/experiments.md, "How many epochs".
-TARGET_STEPS, LEAST_EPOCHS, MOST_EPOCHS = 3000, 5, 60
+TARGET_STEPS, LEAST_EPOCHS, MOST_EPOCHS = 3000, 7, 60
 
 
 @dataclass(frozen=True)
