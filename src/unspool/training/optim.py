@@ -31,7 +31,7 @@ def make_optimizer(model: nn.Module, settings: Settings) -> torch.optim.Optimize
     return torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.98), fused=True)
 
 
-def rate_factor(step: int, planned: int, warmup: float) -> float:
+def rate_factor(step: float, planned: int, warmup: float) -> float:
     """Share of the peak rate at a step: a linear rise over `warmup · planned` steps, then a linear fall to zero."""
     rising = max(1.0, warmup * planned)
     if step < rising:

@@ -24,7 +24,6 @@ from unspool.training.callbacks import Callback
 from unspool.training.checkpoint import Progress
 
 CHECKPOINT_SECONDS = 30.0
-MEASURED_STEPS = 20
 
 
 class Data(Protocol):
@@ -70,8 +69,8 @@ class Trainer:
         self.optimizer = optim.make_optimizer(model, settings)
         self.progress = Progress(planned_steps=self.epochs * len(data.order(0)))
         self.best: dict[str, Tensor] = {}
-        self._saved_at = self._resumed_at = self._clock = time.monotonic()
-        self._measured: list[float] = []
+        self._started = self._saved_at = self._clock = time.monotonic()
+        self._validation_seconds = 0.0
 
     def resume(self, notice: Callable[[str], None]) -> bool:
         """Take up the newest checkpoint; False when there is none."""
@@ -86,7 +85,7 @@ class Trainer:
         Raises Interrupted after a signal, with a checkpoint of the current step on disk; TrainingError when the
         loss is not finite or memory runs out.
         """
-        self._clock = self._saved_at = time.monotonic()
+        self._started = self._clock = self._saved_at = time.monotonic()
         self._tell("on_start", self.progress)
         try:
             with listening() as stop, _memory_errors(self.settings):
@@ -110,10 +109,9 @@ class Trainer:
         self._validate(stop, batches=max(1, self.progress.position))
 
     def _step(self, rows: Any) -> None:
-        started = time.monotonic()
         progress, settings = self.progress, self.settings
         torch.manual_seed(_step_seed(settings.seed, progress.step))
-        factor = optim.rate_factor(progress.step, progress.planned_steps, settings.warmup)
+        factor = optim.rate_factor(self._place(), progress.planned_steps, settings.warmup)
         optim.set_rate(self.optimizer, settings.learning_rate * factor)
         self.optimizer.zero_grad(set_to_none=True)
         loss = self.model.loss(self.data.batch(rows))  # type: ignore[operator]
@@ -127,7 +125,6 @@ class Trainer:
         progress.step += 1
         progress.position += 1
         progress.loss_sum += value
-        self._plan(time.monotonic() - started)
         self._tell("on_step", progress, value)
 
     def _not_finite(self, loss: float, norm: float, rows: Any) -> str:
@@ -138,24 +135,24 @@ class Trainer:
             f"try a lower --learning-rate than {self.settings.learning_rate:g} or a smaller --clip"
         )
 
-    def _plan(self, seconds: float) -> None:
-        """Once the pace is known, end the schedule where the minutes end."""
-        if self.deadline is None or len(self._measured) >= MEASURED_STEPS:
-            return
-        self._measured.append(seconds)
-        if len(self._measured) == MEASURED_STEPS:
-            pace = float(np.mean(self._measured[2:])) * 1.15  # validation and checkpoints take their part
-            possible = self.progress.step + int((self.deadline - time.monotonic()) / pace)
-            self.progress.planned_steps = max(self.progress.step + 1, min(self.progress.planned_steps, possible))
+    def _place(self) -> float:
+        """Where the schedule stands, in steps: the share of the steps done, or of the minutes when that is more."""
+        planned = self.progress.planned_steps
+        if self.deadline is None:
+            return self.progress.step
+        used = (time.monotonic() - self._started) / max(1e-3, self.deadline - self._started)
+        return max(self.progress.step, min(1.0, used) * planned)
 
     def _out_of_time(self) -> bool:
         if self.progress.step >= self.progress.planned_steps:
             return True
-        return self.deadline is not None and time.monotonic() > self.deadline
+        return self.deadline is not None and time.monotonic() + self._validation_seconds > self.deadline
 
     def _validate(self, stop: Stop, batches: int) -> None:
         self.model.eval()
+        begun = time.monotonic()
         figures = dict(self.data.validate(self.model, lambda: self._poll(stop)))
+        self._validation_seconds = time.monotonic() - begun
         progress = self.progress
         progress.epoch += 1
         better = progress.best_score is None or figures["score"] > progress.best_score
