@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING, Any
 
 from unspool._version import __version__
@@ -16,14 +15,17 @@ if TYPE_CHECKING:
 
 __all__ = ["SequenceClassifier", "__version__", "nn"]
 
-_LAZY = {"SequenceClassifier": "unspool.estimators", "nn": "unspool.nn"}
-
 
 def __getattr__(name: str) -> Any:
-    if name not in _LAZY:
-        raise AttributeError(f"module 'unspool' has no attribute {name!r}")
-    module = importlib.import_module(_LAZY[name])
-    return module if module.__name__ == f"unspool.{name}" else getattr(module, name)
+    if name == "SequenceClassifier":
+        from unspool.estimators import SequenceClassifier
+
+        return SequenceClassifier
+    if name == "nn":
+        import unspool.nn as module
+
+        return module
+    raise AttributeError(f"module 'unspool' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

@@ -11,6 +11,7 @@ import os
 from types import ModuleType
 
 from unspool import _version
+from unspool.errors import SettingError
 
 _native: ModuleType | None
 try:
@@ -25,14 +26,17 @@ _told = ""  # the value of UNSPOOL_ISA that the core was last told
 def core() -> ModuleType | None:
     """The compiled module, or None when it is absent, of another version, or turned off.
 
-    Raises ValueError for an instruction set in UNSPOOL_ISA that is unknown or that this CPU lacks.
+    Raises SettingError for an instruction set in UNSPOOL_ISA that is unknown or that this CPU lacks.
     """
     global _told
     wanted = os.environ.get("UNSPOOL_ISA", "")
     if _native is None or wanted == "off" or _native.version() != _version.__version__:
         return None
     if wanted != _told:
-        _native.choose_target(wanted)
+        try:
+            _native.choose_target(wanted)
+        except ValueError as error:
+            raise SettingError(str(error)) from None
         _told = wanted
     return _native
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from cyclopts import App, CycloptsError
 
 from unspool._version import __version__
-from unspool.errors import Interrupted, UnspoolError
+from unspool.errors import Interrupted, UnspoolError, shorten
 from unspool.signals import raise_on_signal
 
 COMMANDS = {
@@ -46,6 +46,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     raise_on_signal()
     try:
         make_app()(arguments, exit_on_error=False, print_error=False, result_action="return_value")
+        sys.stdout.flush()  # here, where a full disk or a reader that has gone can still be told
     except CycloptsError as error:
         return _fail(str(error), 2)
     except Interrupted as error:
@@ -55,15 +56,24 @@ def run(arguments: Sequence[str] | None = None) -> int:
         return _fail(str(error), error.exit_code)
     except MemoryError:
         return _fail("memory ran out: use fewer or shorter texts, or a smaller model", 1)
-    except BrokenPipeError:  # the reader of our output has gone; Python would complain at exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # the reader of our output has gone
+        _drop_output()
         return 128 + signal.SIGPIPE
+    except OSError as error:
+        _drop_output()
+        what = error.strerror or shorten(error, 200)
+        return _fail(f"the system refused: {what}{f' ({shorten(error.filename, 300)})' if error.filename else ''}", 1)
     return 0
 
 
 def main() -> None:
     """Entry point of the installed command."""
     sys.exit(run())
+
+
+def _drop_output() -> None:
+    """Point stdout at nothing, or Python would fail again on what is left in its buffer."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _fail(message: str, code: int) -> int:
