@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, FailFast, Field, ValidationError
 
 from unspool.errors import SettingError, nearest, shorten
 
@@ -27,14 +27,16 @@ CNNS = ("cnn", "stacked-cnn", "dilated-cnn")
 NETWORKS = (*CELLS, *CNNS, *CNN_CELLS)
 MODELS = (*NETWORKS, "bow")
 
+MOST_SIZES = 16
+
 Share = Annotated[float, Field(ge=0.0, lt=1.0)]
 
 
 def _split_sizes(value: Any) -> Any:
-    return tuple(value.split(",")) if isinstance(value, str) else value
+    return tuple(value.split(",", MOST_SIZES)) if isinstance(value, str) else value
 
 
-Sizes = Annotated[tuple[int, ...], BeforeValidator(_split_sizes)]
+Sizes = Annotated[tuple[int, ...], FailFast(), Field(max_length=MOST_SIZES), BeforeValidator(_split_sizes)]
 
 
 class Settings(BaseModel):
@@ -76,13 +78,13 @@ class Settings(BaseModel):
     learning_rate: float = Field(1e-3, gt=0, le=1e30, description="Peak learning rate")
     weight_decay: float = Field(0.01, ge=0, le=10, description="Decoupled weight decay")
     warmup: Share = Field(0.1, description="Share of the steps in which the rate rises")
-    clip: float = Field(1.0, gt=0, description="Largest norm of the gradient")
+    clip: float = Field(1.0, gt=0, le=1e30, description="Largest norm of the gradient")
     label_smoothing: Share = Field(0.0, description="Share of each target given to all labels")
     batch_size: int = Field(32, ge=1, le=2**20, description="Texts per step")
     epochs: int | None = Field(
         None, ge=1, le=10**6, description="Passes over the texts; from their number if not given"
     )
-    patience: int = Field(4, ge=1, description="Epochs without a better validation score before the end")
+    patience: int = Field(4, ge=1, le=10**6, description="Epochs without a better validation score before the end")
     minutes: float | None = Field(None, gt=0, description="Most wall time; schedule and stopping adapt")
     validation: float = Field(0.1, gt=0, lt=1, description="Share of the texts held out for validation")
     seed: int = Field(0, ge=0, lt=2**32, description="Seed of everything random")
@@ -153,7 +155,7 @@ def read_toml(path: Path) -> dict[str, Any]:
     try:
         with path.open("rb") as file:
             values = tomllib.load(file)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise SettingError(f"the settings file {shorten(path, 300)} cannot be read: {shorten(error, 200)}") from error
     return {name.replace("-", "_"): value for name, value in values.items()}
 

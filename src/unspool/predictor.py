@@ -7,6 +7,7 @@ and value has been checked; docs/format.md describes the files.
 from __future__ import annotations
 
 import json
+import math
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -37,6 +38,7 @@ NAMES = (
 CONFIG_KEYS = {"format", "unspool", "task", "labels", "settings", "tokenizer", "vectors"}
 
 Tensors = dict[str, npt.NDArray[Any]]
+Shape = tuple[int, ...]
 
 
 @dataclass
@@ -118,11 +120,7 @@ def load(path: Path) -> Predictor:
     Raises ModelFileError for anything but an undamaged model of this format: nothing is executed, and no tensor is
     made before its shape has been compared with the settings.
     """
-    folder = path / "model" if (path / "model" / files.MANIFEST).exists() else path
-    if not folder.exists():
-        raise ModelFileError(f"there is no model at {shorten(path, 300)}")
-    if (folder / "run.json").exists():
-        raise ModelFileError(f"{shorten(path, 300)} has no finished model yet: unspool resume {shorten(path, 300)}")
+    folder = _find(path)
     contents = files.read_folder(folder, NAMES)
     for name in ("config.json", TENSORS, SEEN, "card.json"):
         if name not in contents:
@@ -133,13 +131,30 @@ def load(path: Path) -> Predictor:
     tokenizer: Tokenizer | None = None
     network: Bow | Classifier
     if settings.model == "bow":
+        if values["tokenizer"] is not None or settings.level not in ("word", "char"):
+            raise ModelFileError(f"{folder / 'config.json'}: a bow model has no tokenizer and reads word or char")
         network = _load_bow(contents, settings, labels, folder)
     else:
         tokenizer = load_tokenizer(_mapping(values["tokenizer"], "tokenizer", folder), contents)
+        if (tokenizer.level, tokenizer.lowercase) != (settings.level, settings.lowercase):
+            raise ModelFileError(f"{folder / 'config.json'}: settings and tokenizer disagree on level or lowercase")
         network = _load_network(contents[TENSORS], settings, tokenizer.size, len(labels), values["vectors"], folder)
     card = _mapping(files.parse_json(contents["card.json"], folder / "card.json"), "card", folder)
-    seen = _load_tensors(contents[SEEN], {"seen": None}, folder / SEEN)["seen"]
-    return Predictor(labels, settings, network, tokenizer, values["vectors"], seen.astype(np.uint32), card)
+    return Predictor(labels, settings, network, tokenizer, values["vectors"], _load_seen(contents[SEEN], folder), card)
+
+
+def _find(path: Path) -> Path:
+    """The model folder at `path`, or in the run at `path`."""
+    try:
+        folder = path / "model" if (path / "model" / files.MANIFEST).exists() else path
+        exists, unfinished = folder.exists(), (folder / "run.json").exists()
+    except (OSError, ValueError) as error:  # a name too long, with a NUL, or in a folder that may not be read
+        raise ModelFileError(f"{shorten(path, 300)} cannot be read: {shorten(error, 200)}") from error
+    if not exists:
+        raise ModelFileError(f"there is no model at {shorten(path, 300)}")
+    if unfinished:
+        raise ModelFileError(f"{shorten(path, 300)} has no finished model yet: unspool resume {shorten(path, 300)}")
+    return folder
 
 
 def _checked_config(content: Any, folder: Path) -> dict[str, Any]:
@@ -175,8 +190,8 @@ def _load_bow(contents: Mapping[str, bytes], settings: Settings, labels: list[st
     ngrams = files.parse_json(contents.get("ngrams.json", b""), folder / "ngrams.json")
     if not isinstance(ngrams, list) or not all(isinstance(ngram, str) for ngram in ngrams):
         raise ModelFileError(f"{folder / 'ngrams.json'} must be a list of texts")
-    if len(set(ngrams)) != len(ngrams):
-        raise ModelFileError(f"{folder / 'ngrams.json'} lists an n-gram twice")
+    if len(set(ngrams)) != len(ngrams) or not ngrams:
+        raise ModelFileError(f"{folder / 'ngrams.json'} lists no n-gram, or one of them twice")
     n, rows = len(ngrams), 1 if len(labels) == 2 else len(labels)
     shapes = {"idf": (n,), "coefficients": (rows, n), "intercept": (rows,)}
     tensors = _load_tensors(contents[TENSORS], shapes, folder / TENSORS)
@@ -186,33 +201,39 @@ def _load_bow(contents: Mapping[str, bytes], settings: Settings, labels: list[st
 def _load_network(
     content: bytes, settings: Settings, vocabulary_size: int, classes: int, vectors: str, folder: Path
 ) -> Classifier:
-    with torch.device("meta"):  # shapes without memory
-        network = Classifier(settings, vocabulary_size, classes, vectors_mode=vectors)
+    try:
+        with torch.device("meta"):  # shapes without memory
+            network = Classifier(settings, vocabulary_size, classes, vectors_mode=vectors)
+    except (ValueError, TypeError, RuntimeError, OverflowError) as error:  # settings that no layer takes together
+        raise ModelFileError(f"{folder / 'config.json'} describes no network: {shorten(error, 200)}") from error
     shapes = {name: tuple(value.shape) for name, value in network.state_dict().items()}
     tensors = _load_tensors(content, shapes, folder / TENSORS)
     network.load_state_dict({name: torch.from_numpy(value) for name, value in tensors.items()}, assign=True)
     return network.eval()
 
 
-def _load_tensors(content: bytes, shapes: Mapping[str, tuple[int, ...] | None], path: Path) -> Tensors:
-    """The tensors of a safetensors file whose header lists exactly `shapes` (None: any shape), all finite."""
-    header = _header(content, path)
-    found = {name: tuple(entry["shape"]) for name, entry in header.items()}
-    if set(found) != set(shapes) or any(shape not in (None, found[name]) for name, shape in shapes.items()):
+def _load_seen(content: bytes, folder: Path) -> npt.NDArray[np.uint32]:
+    shape = _header(content, folder / SEEN, "U32").get("seen", ())
+    return _load_tensors(content, {"seen": shape[:1]}, folder / SEEN, kind="U32")["seen"]
+
+
+def _load_tensors(content: bytes, shapes: Mapping[str, Shape], path: Path, kind: str = "F32") -> Tensors:
+    """The tensors of a safetensors file whose header lists exactly `shapes`, all of `kind` and finite."""
+    if _header(content, path, kind) != shapes:
         raise ModelFileError(f"{path} does not hold the tensors that its config.json describes")
     try:
-        tensors = safetensors.numpy.load(content)
+        tensors: Tensors = safetensors.numpy.load(content)
     except (safetensors.SafetensorError, ValueError, KeyError, TypeError) as error:
         raise ModelFileError(f"{path} is not a safetensors file: {shorten(error, 200)}") from error
-    for name, value in tensors.items():
-        if value.dtype not in (np.float32, np.uint32):
-            raise ModelFileError(f"{path}: {shorten(name)} is of type {value.dtype}, expected float32")
     _check_finite(tensors, path)
     return tensors
 
 
-def _header(content: bytes, path: Path) -> dict[str, dict[str, Any]]:
-    """The safetensors header: 8 bytes of length, then JSON (safetensors README, "Format")."""
+def _header(content: bytes, path: Path, kind: str) -> dict[str, Shape]:
+    """The shapes in a safetensors header: 8 bytes of length, then JSON (safetensors README, "Format").
+
+    Shapes, type and positions are compared with the file's size here, before any tensor is made.
+    """
     damaged = ModelFileError(f"{path} is not a safetensors file")
     if len(content) < 8:
         raise damaged
@@ -223,11 +244,23 @@ def _header(content: bytes, path: Path) -> dict[str, dict[str, Any]]:
     if not isinstance(header, dict):
         raise damaged
     header.pop("__metadata__", None)
-    for entry in header.values():
-        shape = entry.get("shape") if isinstance(entry, dict) else None
-        if not isinstance(shape, list) or not all(type(extent) is int and extent >= 0 for extent in shape):
+    shapes: dict[str, Shape] = {}
+    for name, entry in header.items():
+        if not isinstance(entry, dict) or set(entry) != {"dtype", "shape", "data_offsets"}:
             raise damaged
-    return header
+        if entry["dtype"] != kind:
+            raise ModelFileError(f"{path}: {shorten(name)} is of type {shorten(entry['dtype'], 40)}, expected {kind}")
+        shape, span = entry["shape"], entry["data_offsets"]
+        if not _naturals(shape) or not _naturals(span) or len(span) != 2:
+            raise damaged
+        if span[1] - span[0] != 4 * math.prod(shape) or span[1] > len(content) - 8 - size:
+            raise damaged
+        shapes[name] = tuple(shape)
+    return shapes
+
+
+def _naturals(values: Any) -> bool:
+    return isinstance(values, list) and len(values) <= 8 and all(type(v) is int and 0 <= v < 2**63 for v in values)
 
 
 def _check_finite(tensors: Tensors, path: Path) -> None:

@@ -19,7 +19,7 @@ def make_card(name: str, fingerprint: str | None, prepared: Prepared, outcome: O
     counts = np.bincount(truth, minlength=len(prepared.labels))
     return {
         "data": {
-            "name": name,
+            "name": shorten(name, 255),  # a file name may hold bytes that are not text
             "fingerprint": fingerprint,
             "texts": len(truth),
             "labels": {label: int(count) for label, count in zip(prepared.labels, counts, strict=True)},
