@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -18,6 +18,7 @@ from rich.console import Console
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
+from unspool import config
 from unspool import predictor as predictors
 from unspool.config import Settings
 from unspool.errors import DataError, UsageError, shorten
@@ -100,10 +101,7 @@ class SequenceClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Raises DataError when X holds anything but strings, lengths differ, or there is one label only.
         """
         texts = _texts(X)
-        labels = np.asarray(list(y))
-        if labels.ndim != 1 or len(labels) != len(texts):
-            raise DataError(f"y must hold one label for each of the {len(texts)} texts, its shape is {labels.shape}")
-        self.classes_, truth = np.unique(labels, return_inverse=True)
+        self.classes_, truth = np.unique(_labels(y, len(texts)), return_inverse=True)
         if len(self.classes_) < 2:
             raise DataError("y must hold at least two different labels")
         names = [str(label) for label in self.classes_.tolist()]
@@ -149,21 +147,53 @@ class SequenceClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def load(cls, path: str | Path) -> Self:
         """A fitted estimator from a model folder; its labels are strings. ModelFileError as `predictor.load`."""
         loaded = predictors.load(Path(path))
-        settings = {name: value for name, value in loaded.settings.model_dump().items() if value is not None}
-        estimator = cls(**settings)
+        estimator = cls(**_arguments(loaded))
         estimator.predictor_ = loaded
         estimator.classes_ = np.array(loaded.labels)
         estimator.validation_, estimator.baseline_ = loaded.card.get("validation", {}), loaded.card.get("baseline", {})
         return estimator
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.string, tags.input_tags.two_d_array, tags.input_tags.one_d_array = True, False, True
+        return tags
 
     def _given(self) -> dict[str, Any]:
         values = {name: getattr(self, name) for name in Settings.model_fields}
         return {name: value for name, value in values.items() if value is not None}
 
 
+def _arguments(loaded: predictors.Predictor) -> dict[str, Any]:
+    """The arguments with which `fit` would settle on the loaded model's settings again.
+
+    Left out is what has no effect there, and how vectors were used, as their file is not part of the model.
+    """
+    settings = loaded.settings
+    left_out = {"vectors_mode", *(("min_count", "max_vocabulary") if settings.level == "byte" else ())}
+    return {
+        name: value
+        for name, value in settings.model_dump().items()
+        if value is not None and name not in left_out and config.uses(settings.model, name)
+    }
+
+
+def _labels(y: Iterable[Any], count: int) -> npt.NDArray[Any]:
+    try:
+        labels = np.asarray(list(y))
+    except ValueError as error:  # lists of different lengths
+        raise DataError("y must hold one label a text, not lists") from error
+    if labels.ndim != 1 or len(labels) != count:
+        raise DataError(f"y must hold one label for each of the {count} texts, its shape is {labels.shape}")
+    if labels.dtype.kind not in "USbiuf" or (labels.dtype.kind == "f" and np.isnan(labels).any()):
+        raise DataError("y must hold texts, numbers or booleans, and none may be missing")
+    return labels
+
+
 def _texts(X: Iterable[str]) -> list[str]:
     if isinstance(X, str):
         raise DataError("X must be a list of texts, not one text")
+    if isinstance(X, Mapping) or getattr(X, "ndim", 1) != 1:
+        raise DataError("X must be a list of texts, not a table: give the column that holds the texts")
     texts = list(X)
     for row, text in enumerate(texts):
         if not isinstance(text, str):

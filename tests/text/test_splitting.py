@@ -34,6 +34,13 @@ def test_a_label_with_one_text_stays_in_training(data: list[tuple[str, str]], se
     assert {len(texts) - 1, len(texts) - 2} <= set(train.tolist())
 
 
+@given(data=DATA, share=st.floats(0.01, 0.9), seed=st.integers(0, 1000))
+def test_every_label_stands_in_training(data: list[tuple[str, str]], share: float, seed: int) -> None:
+    texts, labels = [text for text, _ in data], [label for _, label in data]
+    train, _ = split(texts, labels, share, seed)
+    assert {labels[row] for row in train} == set(labels)
+
+
 def test_labels_keep_their_proportions() -> None:
     _, validation = split(EVEN, EVEN_LABELS, 0.1, 0)
     assert Counter(EVEN_LABELS[row] for row in validation) == {"common": 90, "rare": 10}

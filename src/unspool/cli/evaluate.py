@@ -39,20 +39,43 @@ def evaluate(model: Path, data: str, *, json: bool = False, read: ReadFlags | No
 
 def _print(figures: dict[str, Any]) -> None:
     low, high = figures["accuracy_interval"]
-    result(f"accuracy           {figures['accuracy']:.4f}  (95 % bootstrap interval {low:.4f}–{high:.4f})")
+    result(f"accuracy           {figures['accuracy']:.4f}  (95 % interval {low:.4f}–{high:.4f})")
     result(f"macro F1           {figures['macro_f1']:.4f}")
-    result(f"log loss           {figures['log_loss']:.4f} nats")
-    result(f"calibration error  {figures['calibration_error']:.4f}")
+    if figures["log_loss"] is not None:
+        result(f"log loss           {figures['log_loss']:.4f} nats")
+        result(f"calibration error  {figures['calibration_error']:.4f}")
     result(f"examples           {figures['examples']:,}")
+    _print_warnings(figures)
+    _print_classes(figures["per_class"])
+    _print_confusion(figures["confusion"])
+
+
+def _print_warnings(figures: dict[str, Any], most: int = 10) -> None:
+    """What could make the figures misleading."""
     if figures["seen_in_training"]:
         share = figures["seen_in_training"] / figures["examples"]
         result(f"seen in training   {figures['seen_in_training']:,} of these texts ({share:.1%}): the figures flatter")
-    for label, count in figures["unseen_labels"].items():
+    if figures["copies"]:
+        result(f"copies             {figures['copies']:,} texts stand more than once")
+    if figures["conflicting"]:
+        result(
+            f"conflicts          {figures['conflicting']:,} texts stand with different labels"
+        )
+    if figures["unknown_rate"]:
+        result(f"unknown tokens     {figures['unknown_rate']:.2%}")
+    unseen = figures["unseen_labels"]
+    for label, count in list(unseen.items())[:most]:
         result(f"unseen label       {shorten(label)!r}: {count:,} texts, all counted as wrong")
+    if len(unseen) > most:
+        result(f"unseen label       {len(unseen) - most:,} more, all counted as wrong: see --json")
+
+
+def _print_classes(per_class: dict[str, dict[str, Any]], most: int = 50) -> None:
     result("label                    F1   examples   answered")
-    for label, row in figures["per_class"].items():
+    for label, row in list(per_class.items())[:most]:
         result(f"{shorten(label, 20):20} {row['f1']:6.4f} {row['examples']:10,} {row['answered']:10,}")
-    _print_confusion(figures["confusion"])
+    if len(per_class) > most:
+        result(f"{len(per_class) - most:,} more labels: see --json")
 
 
 def _print_confusion(confusion: dict[str, Any], most: int = 12) -> None:
@@ -61,6 +84,6 @@ def _print_confusion(confusion: dict[str, Any], most: int = 12) -> None:
         result(f"confusion          {len(labels)} labels: see --json")
         return
     result("confusion (rows: truth, columns: answer)")
-    result(" " * 11 + "".join(f"{label:>11}" for label in labels))
+    result(" " * 11 + "".join(f"{label:>11}" for label in labels[: len(confusion["answers"])]))
     for label, row in zip(labels, confusion["counts"], strict=True):
         result(f"{label:11}" + "".join(f"{count:11,}" for count in row))

@@ -15,14 +15,27 @@ def note(line: str) -> None:
     sys.stderr.flush()
 
 
+def shown(text: str) -> str:
+    """`text` with everything that is not printable (line ends, escape codes, direction marks) as an escape."""
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode() for character in text
+    )
+
+
 def result(line: str) -> None:
     """One line of the answer, to stdout; what a terminal cannot show is escaped, not lost."""
     sys.stdout.buffer.write((line + "\n").encode("utf-8", errors="backslashreplace"))
 
 
 def result_json(value: Any, *, indent: int | None = None) -> None:
-    """One JSON value, to stdout."""
-    result(json.dumps(value, ensure_ascii=False, allow_nan=False, indent=indent))
+    """One JSON value, to stdout; characters that are not printable stand as JSON escapes, so a line stays a line."""
+    content = json.dumps(value, ensure_ascii=False, allow_nan=False, indent=indent)
+    result(
+        "".join(
+            character if character.isprintable() or character == "\n" else json.dumps(character)[1:-1]
+            for character in content
+        )
+    )
 
 
 def stderr_console() -> Console:

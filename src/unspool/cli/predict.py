@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from unspool.cli.options import ReadFlags
-from unspool.cli.output import note, result, result_json
-from unspool.errors import UsageError, shorten
+from unspool.cli.output import note, result, result_json, shown
+from unspool.errors import UsageError
 
 
 def predict(
@@ -33,16 +33,19 @@ def predict(
         One JSON object a line, with the probabilities of all labels.
     """
     from unspool import predictor
-    from unspool.text.readers import read_texts
+    from unspool.text.readers import ReadOptions, read_texts
 
     if texts and input is not None:
         raise UsageError("give texts or --input, not both")
+    options = (read or ReadFlags()).options()
+    if texts and options != ReadOptions():
+        raise UsageError("the flags for reading have no effect on texts given as arguments: leave them out")
     if not texts and input is None and sys.stdin.isatty():
         raise UsageError("there is nothing to answer: give texts, or a file with --input")
     loaded = predictor.load(model)
     asked = list(texts)
     if not texts:
-        found = read_texts(input or "-", (read or ReadFlags()).options())
+        found = read_texts("-" if input is None else input, options)
         asked = found.texts
         for line in found.notes:
             note(f"read       {line}")
@@ -54,4 +57,4 @@ def predict(
                 {"label": loaded.labels[best], "probability": shares[loaded.labels[best]], "probabilities": shares}
             )
         else:
-            result(f"{shorten(loaded.labels[best], 1000)}\t{row[best]:.4f}")
+            result(f"{shown(loaded.labels[best])}\t{row[best]:.4f}")

@@ -75,7 +75,7 @@ def fit(
     except ValueError:  # no n-gram is frequent enough
         vectorizer = _vectorizer(level, lowercase, vocabulary={"": 0})
         features = vectorizer.fit_transform(texts)
-    binary = LogisticRegression(C=INVERSE_REGULARISATION, solver="liblinear", dual=True, max_iter=1000)
+    binary = LogisticRegression(C=INVERSE_REGULARISATION, solver="liblinear", dual=True, max_iter=1000, random_state=0)
     fitted = [binary] if truth.max() == 1 else [clone(binary) for _ in range(int(truth.max()) + 1)]
     for label, classifier in enumerate(fitted, start=1 if truth.max() == 1 else 0):
         classifier.fit(features, truth == label)

@@ -21,7 +21,8 @@ def evaluate(predictor: Predictor, texts: Sequence[str], labels: Sequence[str]) 
     copies, conflicting: see `text.duplicates`.
     unknown_rate: share of unknown tokens, None for the linear baseline.
     """
-    unseen = Counter(label for label in labels if label not in set(predictor.labels))
+    known = set(predictor.labels)
+    unseen = Counter(label for label in labels if label not in known)
     names = [*predictor.labels, *sorted(unseen)]
     index = {name: i for i, name in enumerate(names)}
     truth = np.array([index[label] for label in labels], dtype=np.int64)

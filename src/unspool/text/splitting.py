@@ -23,7 +23,7 @@ def split(texts: Sequence[str], labels: Sequence[str], share: float, seed: int) 
     """Row numbers of the training and of the validation part, each ascending int64.
 
     About `share` of the rows of every label go to validation; equal texts go together; a label with a single
-    distinct text stays in training. When the share rounds to nothing, one text of each label that can spare it is
+    distinct text stays in training, and so does one whose only texts stand with other labels too. When the share rounds to nothing, one text of each label that can spare it is
     taken. Raises SettingError unless 0 < share < 1.
     """
     if not 0 < share < 1:
@@ -32,6 +32,7 @@ def split(texts: Sequence[str], labels: Sequence[str], share: float, seed: int) 
     chosen = _proportional(by_label, share)
     if not chosen:
         chosen = [groups[0] for groups in by_label.values() if len(groups) > 1]
+    chosen = _sparable(chosen, labels)
     validation = np.sort(np.array([row for group in chosen for row in group], np.int64))
     return np.setdiff1d(np.arange(len(texts)), validation), validation
 
@@ -71,6 +72,18 @@ def _groups_by_label(texts: Sequence[str], labels: Sequence[str], seed: int) -> 
         counts = Counter(labels[row] for row in rows_of[key])
         by_label[min(counts, key=lambda label: (-counts[label], label))].append(rows_of[key])
     return by_label
+
+
+def _sparable(groups: list[Group], labels: Sequence[str]) -> list[Group]:
+    """The groups that can be taken one after the other while every label still stands somewhere else."""
+    left = Counter(labels)
+    taken: list[Group] = []
+    for group in groups:
+        own = Counter(labels[row] for row in group)
+        if all(left[label] > count for label, count in own.items()):
+            taken.append(group)
+            left.subtract(own)
+    return taken
 
 
 def _proportional(by_label: dict[str, list[Group]], share: float) -> list[Group]:

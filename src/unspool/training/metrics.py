@@ -6,6 +6,7 @@ scikit-learn.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -15,10 +16,14 @@ Counts = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
 
-def confusion(truth: Counts, answers: Counts, classes: int) -> Counts:
-    """(classes, classes) counts; rows are the true labels, columns the answers."""
-    flat = np.bincount(truth * classes + answers, minlength=classes * classes)
-    return flat.reshape(classes, classes).astype(np.int64)
+def confusion(truth: Counts, answers: Counts, classes: int, *, unseen: int = 0) -> Counts:
+    """(classes + unseen, classes) counts; rows are the true labels, columns the answers.
+
+    The last `unseen` rows are labels that are never answered.
+    """
+    rows = classes + unseen
+    flat = np.bincount(truth * classes + answers, minlength=rows * classes)
+    return flat.reshape(rows, classes).astype(np.int64)
 
 
 def accuracy(matrix: Counts) -> float:
@@ -27,16 +32,24 @@ def accuracy(matrix: Counts) -> float:
 
 
 def f1_per_class(matrix: Counts) -> Floats:
-    """F1 of each class, 2·hits / (true + answered); 0 for a class that neither occurs nor is answered."""
-    hits = np.diag(matrix)
-    total = matrix.sum(axis=0) + matrix.sum(axis=1)
-    return np.where(total > 0, 2.0 * hits / np.maximum(total, 1), 0.0)
+    """F1 of each row's class, 2·hits / (true + answered); 0 for a class that neither occurs nor is answered."""
+    hits, total = _padded(np.diagonal(matrix), len(matrix)), _true_and_answered(matrix)
+    return 2.0 * hits / np.maximum(total, 1)
 
 
 def macro_f1(matrix: Counts) -> float:
     """Mean F1 over the classes that occur or are answered."""
-    seen = (matrix.sum(axis=0) + matrix.sum(axis=1)) > 0
+    seen = _true_and_answered(matrix) > 0
     return float(f1_per_class(matrix)[seen].mean()) if seen.any() else 0.0
+
+
+def _true_and_answered(matrix: Counts) -> Counts:
+    return np.asarray(matrix.sum(axis=1) + _padded(matrix.sum(axis=0), len(matrix)))
+
+
+def _padded(values: Counts, size: int) -> Counts:
+    """`values` with zeros behind for the labels that are never answered."""
+    return np.pad(values, (0, size - len(values)))
 
 
 def log_loss(log_probabilities: Floats, truth: Counts) -> float:
@@ -57,43 +70,47 @@ def calibration_error(log_probabilities: Floats, truth: Counts, bins: int = 15) 
     return float(gap.sum() / len(truth))
 
 
-def accuracy_interval(right: npt.NDArray[np.bool_], *, seed: int = 0, draws: int = 2000) -> tuple[float, float]:
-    """95 % percentile bootstrap interval of the accuracy over examples.
+def accuracy_interval(right: npt.NDArray[np.bool_]) -> tuple[float, float]:
+    """95 % interval of the accuracy over examples (Wilson 1927); (0, 1) without examples.
 
-    Resampling n right-or-wrong answers is a binomial draw, so no example has to be copied.
+    Unlike a bootstrap it has a width where all of a few answers are right.
     """
-    if not len(right):
-        return (0.0, 0.0)
-    sampled = np.random.default_rng(seed).binomial(len(right), right.mean(), size=draws) / len(right)
-    low, high = np.quantile(sampled, (0.025, 0.975))
-    return float(low), float(high)
+    n = len(right)
+    if not n:
+        return (0.0, 1.0)
+    z, share = 1.959964, float(right.mean())
+    middle = (share + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    return max(0.0, middle - half), min(1.0, middle + half)
 
 
 def report(log_probabilities: Floats, truth: Counts, labels: list[str]) -> dict[str, Any]:
     """All figures of one evaluation; `truth` holds indices into `labels`.
 
     Labels beyond the columns of `log_probabilities` were never seen in training: they count as wrong, and the log
-    loss and the calibration error are over the examples whose label is known.
+    loss and the calibration error are over the examples whose label is known, None where there is none.
     """
-    known = truth < log_probabilities.shape[1]
+    classes = log_probabilities.shape[1]
+    known = truth < classes
     answers = log_probabilities.argmax(axis=1).astype(np.int64)
-    matrix = confusion(truth, answers, len(labels))
+    matrix = confusion(truth, answers, classes, unseen=len(labels) - classes)
+    answered = _padded(matrix.sum(axis=0), len(labels))
     per_class = f1_per_class(matrix)
     low, high = accuracy_interval(answers == truth)
     return {
         "accuracy": accuracy(matrix),
         "accuracy_interval": [low, high],
         "macro_f1": macro_f1(matrix),
-        "log_loss": log_loss(log_probabilities[known], truth[known]),
-        "calibration_error": calibration_error(log_probabilities[known], truth[known]),
+        "log_loss": log_loss(log_probabilities[known], truth[known]) if known.any() else None,
+        "calibration_error": calibration_error(log_probabilities[known], truth[known]) if known.any() else None,
         "examples": len(truth),
         "per_class": {
             label: {
                 "f1": float(per_class[i]),
                 "examples": int(matrix[i].sum()),
-                "answered": int(matrix[:, i].sum()),
+                "answered": int(answered[i]),
             }
             for i, label in enumerate(labels)
         },
-        "confusion": {"labels": labels, "counts": matrix.tolist()},
+        "confusion": {"labels": labels, "answers": labels[:classes], "counts": matrix.tolist()},
     }
