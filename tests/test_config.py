@@ -125,7 +125,7 @@ def test_toml_takes_both_spellings_and_flags_go_on_top(tmp_path: Path) -> None:
 def test_a_toml_file_that_cannot_be_read_is_refused(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "s.toml"
     path.write_bytes(content)
-    with pytest.raises(SettingError, match="settings file .* cannot be read"):
+    with pytest.raises(SettingError, match=r"settings file .* cannot be read"):
         read_toml(path)
 
 

@@ -214,7 +214,9 @@ def _load_network(
 
 def _load_seen(content: bytes, folder: Path) -> npt.NDArray[np.uint32]:
     shape = _header(content, folder / SEEN, "U32").get("seen", ())
-    return _load_tensors(content, {"seen": shape[:1]}, folder / SEEN, kind="U32")["seen"]
+    if len(shape) != 1:
+        raise ModelFileError(f"{folder / SEEN} does not hold one row of hashes")
+    return _load_tensors(content, {"seen": shape}, folder / SEEN, kind="U32")["seen"]
 
 
 def _load_tensors(content: bytes, shapes: Mapping[str, Shape], path: Path, kind: str = "F32") -> Tensors:
