@@ -10,7 +10,9 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import math
 import os
+import re
 import stat
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -22,6 +24,7 @@ MANIFEST = "manifest.json"
 MANIFEST_FORMAT = 1
 JSON_LIMIT = 256 * 2**20
 JSON_DEPTH = 32
+LEFTOVER = re.compile(r"\..+\.\d+\.tmp", re.DOTALL)
 
 
 def publish(path: Path, content: bytes) -> None:
@@ -52,7 +55,14 @@ def append_line(path: Path, line: str) -> None:
         with path.open("a", encoding="utf-8", newline="\n") as file:
             file.write(line + "\n")
     except OSError as error:
-        raise _cannot_write(path, len(line), error) from error
+        raise _cannot_write(path, len(line.encode()) + 1, error) from error
+
+
+def clear_leftovers(folder: Path) -> None:
+    """Remove the temporary files that a process killed inside `publish` left anywhere below `folder`."""
+    for path in folder.rglob(".*.tmp"):
+        if LEFTOVER.fullmatch(path.name):
+            path.unlink(missing_ok=True)
 
 
 def make_folder(path: Path) -> None:
@@ -117,15 +127,18 @@ def parse_json(content: bytes, origin: Path) -> Any:
     try:
         text = content.decode("utf-8")
         _check_depth(text)
-        return json.loads(text, object_pairs_hook=_no_duplicates, parse_constant=_no_constants)
+        return json.loads(text, object_pairs_hook=_no_duplicates, parse_constant=_no_constants, parse_float=_finite)
     except (ValueError, RecursionError) as error:
         raise ModelFileError(f"{shorten(origin, 300)} is not valid JSON: {shorten(error, 200)}") from error
 
 
 def to_json(value: Any) -> bytes:
-    """The one JSON form the package writes: UTF-8, sorted keys, two spaces, final newline, no NaN."""
+    """The one JSON form the package writes: UTF-8, sorted keys, two spaces, final newline, no NaN.
+
+    Half of a surrogate pair, which UTF-8 cannot hold, is written as its escape, so that `parse_json` gives it back.
+    """
     text = json.dumps(value, ensure_ascii=False, indent=2, sort_keys=True, allow_nan=False)
-    return (text + "\n").encode()
+    return (text + "\n").encode("utf-8", "backslashreplace")
 
 
 def _listed_files(manifest: Any, folder: Path) -> dict[str, tuple[int, str]]:
@@ -135,7 +148,7 @@ def _listed_files(manifest: Any, folder: Path) -> dict[str, tuple[int, str]]:
     if isinstance(manifest["format"], int) and manifest["format"] > MANIFEST_FORMAT:
         raise ModelFileError(f"{folder} was made by a newer version of unspool (manifest format {manifest['format']})")
     files = manifest["files"]
-    if manifest["format"] != MANIFEST_FORMAT or not isinstance(files, dict):
+    if type(manifest["format"]) is not int or manifest["format"] != MANIFEST_FORMAT or not isinstance(files, dict):
         raise damaged
     for entry in files.values():
         if not isinstance(entry, dict) or set(entry) != {"size", "sha256"}:
@@ -161,10 +174,11 @@ def _read_plain(path: Path, limit: int) -> bytes:
     except OSError as error:
         reason = "a link" if error.errno == errno.ELOOP else error.strerror
         raise ModelFileError(f"{shorten(path, 300)} cannot be read: {reason}") from error
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode):
+        os.close(descriptor)
+        raise ModelFileError(f"{shorten(path, 300)} is not a plain file")
     with os.fdopen(descriptor, "rb") as file:
-        status = os.fstat(file.fileno())
-        if not stat.S_ISREG(status.st_mode):
-            raise ModelFileError(f"{shorten(path, 300)} is not a plain file")
         if status.st_size > limit:
             raise ModelFileError(f"{shorten(path, 300)} has {status.st_size} bytes, more than the {limit} expected")
         return file.read()
@@ -194,6 +208,13 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _no_constants(name: str) -> None:
     raise ValueError(f"{name} is not a number")
+
+
+def _finite(digits: str) -> float:
+    value = float(digits)
+    if not math.isfinite(value):  # 1e999 is a number to JSON and infinity to Python
+        raise ValueError(f"{digits} is out of range")
+    return value
 
 
 def _sync_folder(folder: Path) -> None:

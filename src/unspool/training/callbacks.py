@@ -42,12 +42,20 @@ class MetricsLog(Callback):
         if not self.path.exists():
             return
         lines = self.path.read_text(encoding="utf-8").splitlines()
-        kept = [line for line in lines if line.endswith("}") and json.loads(line)["epoch"] <= standing.epoch]
+        kept = [line for line in lines if 0 < _epoch(line) <= standing.epoch]
         files.publish(self.path, "".join(line + "\n" for line in kept).encode())
 
     def on_validation(self, standing: Standing, figures: Figures, *, best: bool) -> None:
         row = {"epoch": standing.epoch, "step": standing.step, "seconds": round(standing.seconds, 2)}
-        files.append_line(self.path, json.dumps({**row, **figures, "best": best}, sort_keys=True))
+        files.append_line(self.path, json.dumps({**row, **figures, "best": best}, sort_keys=True, allow_nan=False))
+
+
+def _epoch(line: str) -> int:
+    """The epoch of a line of the log; 0 for one that a kill cut short."""
+    try:
+        return int(json.loads(line)["epoch"])
+    except (ValueError, KeyError, TypeError):
+        return 0
 
 
 class ProgressBar(Callback):

@@ -1,14 +1,14 @@
 """Everything a run needs to go on, in safetensors and JSON, two generations deep.
 
-A checkpoint is a folder `step-<n>` with `state.safetensors`, `state.json` and, last, `manifest.json`. What is in
-it is the list `Progress` plus the tensors of model, best model and optimiser. Random numbers need no place: every
-step seeds itself from (seed, step), and the order of examples from (seed, epoch).
+A checkpoint is a folder `step-<step>-<epochs done>` with `state.safetensors`, `state.json` and, last,
+`manifest.json`. What is in it is the list `Progress` plus the tensors of model, best model and optimiser. Random
+numbers need no place: every step seeds itself from (seed, step), and the order of examples from (seed, epoch).
 """
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from unspool import files
-from unspool.errors import ModelFileError, TrainingError, UnspoolError
+from unspool.errors import ModelFileError, TrainingError
 
 FORMAT = 1
 NAMES = ("state.safetensors", "state.json")
@@ -54,16 +54,27 @@ def save(
     tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
     tensors |= {f"best.{name}": value for name, value in best.items()}
     tensors |= optimizer_tensors(optimizer)
+    check_finite(tensors, "no checkpoint was written")
+    target = folder / f"step-{progress.step:09d}-{progress.epoch:06d}"
+    if not _is_whole(target):  # step and epoch settle the state: what is on disk need not be put at risk
+        _drop(target)
+        state = {"format": FORMAT, "progress": asdict(progress), "tensors": sorted(tensors)}
+        contents = {
+            "state.safetensors": safetensors.torch.save({k: v.contiguous() for k, v in tensors.items()}),
+            "state.json": files.to_json(state),
+        }
+        files.publish_folder(target, contents)
+    complete = _complete(folder)
+    here = complete.index(target) + 1
+    for path in (*complete[: max(0, here - KEPT)], *complete[here:]):  # what is ahead of this one was damaged
+        _drop(path)
+
+
+def check_finite(tensors: Mapping[str, Tensor], consequence: str) -> None:
+    """Raise TrainingError naming the first tensor with a NaN or an infinity in it, and the consequence."""
     for name, value in tensors.items():
         if not torch.isfinite(value).all():
-            raise TrainingError(f"{name} holds a value that is not finite: no checkpoint was written")
-    contents = {
-        "state.safetensors": safetensors.torch.save({k: v.contiguous() for k, v in tensors.items()}),
-        "state.json": files.to_json({"format": FORMAT, "progress": asdict(progress)}),
-    }
-    files.publish_folder(folder / f"step-{progress.step:09d}-{progress.position:06d}", contents)
-    for old in _complete(folder)[:-KEPT]:
-        shutil.rmtree(old)
+            raise TrainingError(f"{name} holds a value that is not finite: {consequence}; try a lower --learning-rate")
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
@@ -93,7 +104,7 @@ def restore(
         try:
             tensors, progress = _load(path)
             _fill(tensors, model, optimizer)
-        except UnspoolError as error:
+        except ModelFileError as error:
             notice(f"checkpoint {path.name} is damaged ({error}); the one before is taken")
             continue
         _drop_incomplete(folder)
@@ -111,9 +122,24 @@ def _complete(folder: Path) -> list[Path]:
 
 def _drop_incomplete(folder: Path) -> None:
     complete = set(_complete(folder))
-    for path in folder.iterdir() if folder.is_dir() else ():
+    for path in folder.iterdir():
         if path.is_dir() and path not in complete:
             shutil.rmtree(path)
+
+
+def _is_whole(path: Path) -> bool:
+    try:
+        _load(path)
+    except ModelFileError:
+        return False
+    return True
+
+
+def _drop(path: Path) -> None:
+    """Remove a checkpoint; its manifest first, so that a kill in between leaves none that looks complete."""
+    if path.is_dir():
+        (path / files.MANIFEST).unlink(missing_ok=True)
+        shutil.rmtree(path)
 
 
 def _load(path: Path) -> tuple[dict[str, Tensor], Progress]:
@@ -123,7 +149,11 @@ def _load(path: Path) -> tuple[dict[str, Tensor], Progress]:
     state = files.parse_json(contents["state.json"], path / "state.json")
     if not isinstance(state, dict) or state.get("format") != FORMAT:
         raise ModelFileError(f"{path / 'state.json'} is not of checkpoint format {FORMAT}")
-    return _parse_tensors(contents["state.safetensors"], path), _parse_progress(state.get("progress"), path)
+    progress = _parse_progress(state.get("progress"), path)
+    tensors = _parse_tensors(contents["state.safetensors"], path)
+    if sorted(tensors) != state.get("tensors"):
+        raise ModelFileError(f"{path / 'state.safetensors'} does not hold the tensors that state.json lists")
+    return tensors, progress
 
 
 def _parse_tensors(content: bytes, path: Path) -> dict[str, Tensor]:
@@ -141,11 +171,11 @@ def _parse_progress(values: Any, path: Path) -> Progress:
 
 
 def _fill(tensors: dict[str, Tensor], model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-    state: dict[int, dict[str, Tensor]] = {}
-    for name, value in _named(tensors, "optimizer.").items():
-        index, key = name.split(".", 1)
-        state.setdefault(int(index), {})[key] = value
     try:
+        state: dict[int, dict[str, Tensor]] = {}
+        for name, value in _named(tensors, "optimizer.").items():
+            index, key = name.split(".", 1)
+            state.setdefault(int(index), {})[key] = value
         model.load_state_dict(_named(tensors, "model."))
         optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
     except (RuntimeError, ValueError) as error:

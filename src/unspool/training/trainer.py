@@ -10,18 +10,20 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from unspool import files
 from unspool.config import Settings
 from unspool.errors import Interrupted, TrainingError
 from unspool.signals import Stop, listening
 from unspool.training import checkpoint, optim
 from unspool.training.callbacks import Callback
 from unspool.training.checkpoint import Progress
+from unspool.training.pace import Pace
 
 CHECKPOINT_SECONDS = 30.0
 
@@ -39,6 +41,14 @@ class Data(Protocol):
         """Figures of the validation part, among them `score` (higher is better); calls `poll` between batches."""
 
 
+@runtime_checkable
+class KnowsItsLength(Protocol):
+    """What `Data` may offer on top, for the first validation of a run with a deadline."""
+
+    def validation_steps(self) -> float:
+        """How many training steps a validation takes as long as, roughly; used until one was measured."""
+
+
 class Trainer:
     """Trains `model` on `data` until the epochs, the minutes or the patience end.
 
@@ -47,7 +57,9 @@ class Trainer:
         data: see `Data`.
         settings: resolved settings; `epochs` must be set.
         folder: where checkpoints go, or None to keep nothing on disk.
-        deadline: `time.monotonic()` value at which training must have ended, or None.
+        deadline: `time.monotonic()` value at which training, and a last pass over the validation part, must have
+            ended, or None. Then the schedule follows the time used as well as the steps; without it everything is a
+            function of the step alone, and a resumed run repeats an undisturbed one bit for bit.
         callbacks: watchers.
     """
 
@@ -69,14 +81,19 @@ class Trainer:
         self.optimizer = optim.make_optimizer(model, settings)
         self.progress = Progress(planned_steps=self.epochs * len(data.order(0)))
         self.best: dict[str, Tensor] = {}
-        self._started = self._saved_at = self._clock = time.monotonic()
-        self._validation_seconds = 0.0
+        self._saved_at = self._clock = time.monotonic()
+        self._pace = Pace(data.validation_steps() if isinstance(data, KnowsItsLength) else 1.0)
 
     def resume(self, notice: Callable[[str], None]) -> bool:
-        """Take up the newest checkpoint; False when there is none."""
-        found = checkpoint.restore(self.folder, self.model, self.optimizer, notice) if self.folder else None
+        """Take up the newest checkpoint and clear what a kill left half written; False when there is none."""
+        if self.folder is None:
+            return False
+        found = checkpoint.restore(self.folder, self.model, self.optimizer, notice)
+        files.clear_leftovers(self.folder.parent)
         if found:
             self.progress, self.best = found
+            if self.deadline is not None:
+                self.deadline -= self.progress.seconds
         return found is not None
 
     def fit(self) -> Progress:
@@ -85,7 +102,7 @@ class Trainer:
         Raises Interrupted after a signal, with a checkpoint of the current step on disk; TrainingError when the
         loss is not finite or memory runs out.
         """
-        self._started = self._clock = self._saved_at = time.monotonic()
+        self._clock = self._saved_at = time.monotonic()
         self._tell("on_start", self.progress)
         try:
             with listening() as stop, _memory_errors(self.settings):
@@ -106,9 +123,11 @@ class Trainer:
             self._poll(stop)
             if self.folder and time.monotonic() - self._saved_at > CHECKPOINT_SECONDS:
                 self._save()
-        self._validate(stop, batches=max(1, self.progress.position))
+        self._validate(stop, cut=self.progress.position < len(order))
+        self._poll(stop)
 
     def _step(self, rows: Any) -> None:
+        started = time.monotonic()
         progress, settings = self.progress, self.settings
         torch.manual_seed(_step_seed(settings.seed, progress.step))
         factor = optim.rate_factor(self._place(), progress.planned_steps, settings.warmup)
@@ -125,6 +144,7 @@ class Trainer:
         progress.step += 1
         progress.position += 1
         progress.loss_sum += value
+        self._pace.step.add(time.monotonic() - started)
         self._tell("on_step", progress, value)
 
     def _not_finite(self, loss: float, norm: float, rows: Any) -> str:
@@ -137,22 +157,28 @@ class Trainer:
 
     def _place(self) -> float:
         """Where the schedule stands, in steps: the share of the steps done, or of the minutes when that is more."""
-        planned = self.progress.planned_steps
-        if self.deadline is None:
-            return self.progress.step
-        used = (time.monotonic() - self._started) / max(1e-3, self.deadline - self._started)
-        return max(self.progress.step, min(1.0, used) * planned)
+        steps = self.progress.step
+        return float(steps) if self.deadline is None else max(steps, self.progress.planned_steps * self._time_share())
+
+    def _time_share(self) -> float:
+        """Share of the time for steps that is used; what validating and saving at the end takes is kept free."""
+        assert self.deadline is not None
+        now = time.monotonic()
+        used = self.progress.seconds + now - self._clock
+        left = self.deadline - now - self._pace.ending()
+        return 1.0 if left <= 0 else used / (used + left)
 
     def _out_of_time(self) -> bool:
         if self.progress.step >= self.progress.planned_steps:
             return True
-        return self.deadline is not None and time.monotonic() + self._validation_seconds > self.deadline
+        return self.deadline is not None and self.progress.step > 0 and self._time_share() >= 1.0
 
-    def _validate(self, stop: Stop, batches: int) -> None:
+    def _validate(self, stop: Stop, *, cut: bool) -> None:
+        started = time.monotonic()
         self.model.eval()
-        begun = time.monotonic()
         figures = dict(self.data.validate(self.model, lambda: self._poll(stop)))
-        self._validation_seconds = time.monotonic() - begun
+        self._check_finite(figures)
+        self._pace.validation.add(time.monotonic() - started)
         progress = self.progress
         progress.epoch += 1
         better = progress.best_score is None or figures["score"] > progress.best_score
@@ -160,13 +186,24 @@ class Trainer:
             progress.best_score, progress.best_epoch = figures["score"], progress.epoch
             self.best = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
         waited = progress.epoch - progress.best_epoch
-        progress.finished = waited >= self.settings.patience or progress.epoch >= self.epochs or self._out_of_time()
-        figures = {"train_loss": progress.loss_sum / batches, **figures}
+        enough = waited >= self.settings.patience or progress.epoch >= self.epochs
+        progress.finished = enough or cut or self._out_of_time()
+        figures = {"train_loss": progress.loss_sum / max(1, progress.position), **figures}
         progress.position, progress.loss_sum = 0, 0.0
         self._count_time()
         self._tell("on_validation", progress, figures, best=better)
         if self.folder:
             self._save()
+
+    def _check_finite(self, figures: Mapping[str, float]) -> None:
+        """An update may spoil the weights after a loss that was still finite: nothing of that is kept."""
+        step = self.progress.step
+        for name, value in figures.items():
+            if not np.isfinite(value):
+                raise TrainingError(
+                    f"validation's {name} became {value} after step {step}: try a lower --learning-rate"
+                )
+        checkpoint.check_finite(self.model.state_dict(), f"training stops after step {step}")
 
     def _poll(self, stop: Stop) -> None:
         if stop.requested is None:
@@ -182,6 +219,7 @@ class Trainer:
         self._count_time()
         checkpoint.save(self.folder, self.progress, self.model, self.best, self.optimizer)
         self._saved_at = time.monotonic()
+        self._pace.saving.add(self._saved_at - self._clock)
 
     def _count_time(self) -> None:
         now = time.monotonic()
