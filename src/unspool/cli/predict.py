@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
+from cyclopts import Parameter
 
 from unspool.cli.options import ReadFlags
 from unspool.cli.output import note, result, result_json, shown
@@ -15,7 +17,7 @@ from unspool.errors import UsageError
 def predict(
     model: Path,
     *texts: str,
-    input: str | None = None,
+    input: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None,  # "-" is a value
     json: bool = False,
     read: ReadFlags | None = None,
 ) -> None:
