@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,8 +12,11 @@ import torch
 
 from unspool import config
 from unspool.config import NETWORKS, Settings
+from unspool.errors import SettingError
 from unspool.models.classifier import Batch, Classifier
 from unspool.models.recipes import recipe
+from unspool.nn.pooling import POOLINGS
+from unspool.tasks import classify
 
 SMALL: dict[str, Any] = {
     "embedding": 6,
@@ -58,23 +63,132 @@ def test_gradients_reach_every_parameter(model: str) -> None:
         assert parameter.grad.any(), name
 
 
+@pytest.mark.parametrize("model", NETWORKS)
+def test_ids_beyond_a_length_change_nothing(model: str) -> None:
+    network = make(model)
+    garbage = texts().masked_fill(torch.arange(7) >= LENGTHS[:, None], 13)
+    labels = torch.tensor([0, 1, 2, 0])
+    gradients = []
+    for ids in (texts(), garbage):
+        network.zero_grad()
+        torch.manual_seed(3)
+        network.loss(Batch(ids, LENGTHS, labels)).backward()
+        gradients.append([parameter.grad for parameter in network.parameters()])
+    for clean, dirty in zip(*gradients, strict=True):
+        torch.testing.assert_close(dirty, clean, atol=1e-7, rtol=1e-6)
+    network.eval()
+    torch.testing.assert_close(network(garbage, LENGTHS), network(texts(), LENGTHS), atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("model", NETWORKS)
+def test_a_state_dict_gives_the_same_network_again(model: str) -> None:
+    network = make(model).eval()
+    other = make(model).eval()
+    with torch.no_grad():
+        for parameter in other.parameters():
+            parameter.zero_()
+    assert not torch.equal(other(texts(), LENGTHS), network(texts(), LENGTHS))
+    other.load_state_dict(network.state_dict(), strict=True)
+    assert torch.equal(other(texts(), LENGTHS), network(texts(), LENGTHS))
+
+
+@pytest.mark.parametrize("pooling", POOLINGS)
+@pytest.mark.parametrize("model", ["gru", "cnn", "stacked-cnn", "dilated-cnn", "cnn-mingru"])
+def test_every_pooling_works_or_is_refused(model: str, pooling: str) -> None:
+    if model in ("cnn", "stacked-cnn") and pooling not in ("max", "mean", "mean+variance"):
+        with pytest.raises(SettingError, match="pooling"):
+            make(model, pooling=pooling)
+        return
+    network = make(model, pooling=pooling).eval()
+    answers = network(texts(), LENGTHS)
+    assert torch.isfinite(answers).all()
+    for row, length in enumerate(LENGTHS.tolist()):
+        alone = network(texts()[row : row + 1, :length], LENGTHS[row : row + 1])
+        torch.testing.assert_close(alone[0], answers[row], atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("region_sizes", [(1,), (5,)])
+def test_an_empty_text_passes_any_region(region_sizes: tuple[int, ...]) -> None:
+    network = make("cnn", region_sizes=region_sizes).eval()
+    assert torch.isfinite(network(torch.zeros(1, 0, dtype=torch.int64), torch.tensor([0]))).all()
+
+
+# Settings of the network: another value for each, and what else must be set for it to matter.
 OTHER: dict[str, Any] = {
-    "hidden": 9, "layers": 2, "bidirectional": False, "pooling": "mean", "reset_after": False, "kernel_size": 7,
-    "pool_size": 3, "region_sizes": (2, 4), "filters": 12, "layer_norm": True, "zoneout": 0.3,
+    "embedding": 7, "hidden": 9, "layers": 2, "bidirectional": False, "pooling": "mean+variance",
+    "reset_after": False, "kernel_size": 7, "pool_size": 3, "region_sizes": (2, 4), "filters": 12, "dropout": 0.2,
+    "embedding_dropout": 0.7, "word_dropout": 0.6, "recurrent_dropout": 0.6, "zoneout": 0.3, "layer_norm": True,
+    "residual": True, "label_smoothing": 0.3, "max_norm": 0.1,
 }  # fmt: skip
+BASE: dict[str, dict[str, Any]] = {"pool_size": {"layers": 2}, "residual": {"layers": 2}}
+
+
+def loss_of(model: str, **given: Any) -> float:
+    """The loss of one training step after another: everything that dropout, gates and limits do is in it."""
+    network = make(model, **given)
+    batch = Batch(texts().repeat(1, 3).clamp(min=2), LENGTHS + 14, torch.tensor([0, 1, 2, 0]))
+    torch.manual_seed(4)
+    network.loss(batch)
+    network.after_step()
+    return float(network.loss(batch).detach())
 
 
 @pytest.mark.parametrize("name", OTHER)
-@pytest.mark.parametrize("model", ["gru", "qrnn", "cnn", "stacked-cnn", "dilated-cnn", "cnn-gru"])
-def test_a_setting_has_an_effect_or_is_refused(model: str, name: str) -> None:
+@pytest.mark.parametrize("model", NETWORKS)
+def test_a_setting_of_the_network_has_an_effect_or_is_refused(model: str, name: str) -> None:
     if not config.uses(model, name):
-        with pytest.raises(config.SettingError, match=f"{config.flag(name)} has no effect on the model '{model}'"):
+        with pytest.raises(SettingError, match=f"{config.flag(name)} has no effect on the model '{model}'"):
             config.resolve(recipe(model), {"model": model, name: OTHER[name]})
         return
-    base: dict[str, Any] = {"layers": 2} if name == "pool_size" and model == "stacked-cnn" else {}
-    plain, changed = make(model, **base).eval(), make(model, **base, **{name: OTHER[name]}).eval()
-    ids, lengths = texts().repeat(1, 3).clamp(min=2), LENGTHS + 14
-    assert not torch.equal(plain(ids, lengths), changed(ids, lengths))
+    base = BASE.get(name, {})
+    assert loss_of(model, **base) == loss_of(model, **base)
+    assert loss_of(model, **base) != loss_of(model, **base, **{name: OTHER[name]})
+
+
+# Settings of the data and of the training: another value for each.
+FILMS = [f"{word} film number {n % 6} {'on ' * (n % 4)}end" for n in range(12) for word in ("Fine", "dull")]
+FLOW: dict[str, Any] = {
+    "level": "char", "lowercase": False, "min_count": 3, "max_vocabulary": 6, "max_length": 3, "keep": "tail",
+    "vectors_mode": "static", "optimizer": "sgd", "learning_rate": 0.05, "weight_decay": 5.0, "warmup": 0.8,
+    "clip": 1e-5, "batch_size": 5, "epochs": 3, "patience": 1, "minutes": 1e-6, "validation": 0.3, "seed": 9,
+}  # fmt: skip
+
+
+def trained(folder: Path, **given: Any) -> list[bytes]:
+    vectors = folder / "vectors.txt"
+    vectors.write_text("".join(f"{word} {n} 0.5 1\n" for n, word in enumerate(("fine", "dull", "film", "end"))))
+    settings = {"model": "cnn", "filters": 4, "epochs": 6, "level": "word", "max_length": 4, "batch_size": 8, **given}
+    with_vectors = {"vectors": vectors} if settings["level"] == "word" else {}
+    prepared = classify.prepare(FILMS, ["pos", "neg"] * 12, settings, **with_vectors)
+    minutes = prepared.settings.minutes
+    deadline = None if minutes is None else time.monotonic() + 60 * minutes
+    network = classify.fit(prepared, deadline=deadline).predictor.network
+    assert isinstance(network, Classifier)
+    return [value.numpy().tobytes() for value in network.state_dict().values()]
+
+
+@pytest.mark.parametrize("name", [name for name in FLOW if name != "patience"])
+def test_a_setting_of_the_training_has_an_effect(name: str, tmp_path: Path) -> None:
+    assert trained(tmp_path, **{name: FLOW[name]}) != trained(tmp_path)
+
+
+def test_patience_ends_a_training_that_gets_no_better() -> None:
+    given = {"model": "cnn", "filters": 4, "embedding": 4, "epochs": 30, "learning_rate": 1e-9, "level": "word"}
+    epochs = [
+        classify.fit(classify.prepare(FILMS, ["pos", "neg"] * 12, {**given, "patience": patience})).epochs
+        for patience in (1, 30)
+    ]
+    assert epochs[0] < epochs[1] == 30
+
+
+@pytest.mark.parametrize("model", ["lstm", "cnn-gru"])
+def test_residual_with_one_layer_is_refused(model: str) -> None:
+    with pytest.raises(SettingError, match="--residual has no effect with one layer: give --layers 2 or more"):
+        make(model, residual=True)
+
+
+def test_the_tables_name_every_setting() -> None:
+    assert {"model", *OTHER, *FLOW} == set(Settings.model_fields)
 
 
 def test_max_norm_holds_after_a_step() -> None:
@@ -97,8 +211,8 @@ def test_vectors_are_used_as_their_mode_says() -> None:
 
 
 def test_unknown_names_get_the_nearest() -> None:
-    with pytest.raises(config.SettingError, match=r"there is no setting 'hiden' \(did you mean 'hidden'"):
+    with pytest.raises(SettingError, match=r"there is no setting 'hiden' \(did you mean 'hidden'"):
         config.resolve({}, {"hiden": 3})
-    with pytest.raises(config.SettingError, match=r"--dropout is '1\.5'"):
+    with pytest.raises(SettingError, match=r"--dropout is '1\.5'"):
         config.resolve({}, {"dropout": 1.5})
     assert Settings.model_validate({"region_sizes": "3,4"}).region_sizes == (3, 4)

@@ -23,8 +23,8 @@ def split(texts: Sequence[str], labels: Sequence[str], share: float, seed: int) 
     """Row numbers of the training and of the validation part, each ascending int64.
 
     About `share` of the rows of every label go to validation; equal texts go together; a label with a single
-    distinct text stays in training, and so does one whose only texts stand with other labels too. When the share rounds to nothing, one text of each label that can spare it is
-    taken. Raises SettingError unless 0 < share < 1.
+    distinct text stays in training, and so does one whose only texts stand with other labels too. When the share
+    rounds to nothing, one text of each label that can spare it is taken. Raises SettingError unless 0 < share < 1.
     """
     if not 0 < share < 1:
         raise SettingError(f"the validation share must lie between 0 and 1, got {share}")
