@@ -66,6 +66,12 @@ def test_the_check_sees_a_planted_offence(planted: str) -> None:
     assert list(offences(ast.parse(planted)))
 
 
+def test_every_module_states_its_purpose() -> None:
+    for module in MODULES:
+        tree = ast.parse(module.read_text(encoding="utf-8"))
+        assert ast.get_docstring(tree) or not tree.body or module.name == "_version.py", module
+
+
 def test_only_files_opens_for_writing() -> None:
     writing = {"write_text", "write_bytes", "mkstemp", "NamedTemporaryFile"}
     for module in MODULES:
@@ -73,10 +79,23 @@ def test_only_files_opens_for_writing() -> None:
         assert module.name == "files.py" or not found & writing, module
 
 
+PUBLIC = ["SequenceClassifier", "__version__", "nn"]
+LAYERS = {
+    "RNN", "GRU", "LSTM", "PeepholeLSTM", "PrototypeLSTM", "NormalisedPrototypeLSTM", "PseudoLSTM", "MinGRU", "QRNN",
+    "RECURRENT", "TextConv", "StackedConv", "DilatedConv", "ConvPool", "Embedding", "VariationalDropout",
+    "WordDropout", "max_norm_", "LastPool", "MaxPool", "MeanPool", "MeanVariancePool", "AttentionPool", "Pooling",
+    "POOLINGS", "make_pooling",
+}  # fmt: skip
+
+
 def test_public_names_are_the_listed_ones() -> None:
-    assert sorted(unspool.__all__) == dir(unspool)
+    assert sorted(unspool.__all__) == dir(unspool) == PUBLIC
     assert unspool.nn.__name__ == "unspool.nn"
-    assert all(hasattr(unspool.nn, name) for name in unspool.nn.__all__)
+    assert sorted(unspool.nn.__all__) == sorted(LAYERS)
+    for name in LAYERS:
+        value = getattr(unspool.nn, name)
+        assert isinstance(value, dict) or value.__doc__, name
+    assert unspool.SequenceClassifier.__doc__
     with pytest.raises(AttributeError, match="no attribute 'Sequenceclassifier'"):
         unspool.Sequenceclassifier  # noqa: B018
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from cyclopts import App, CycloptsError
 
 from unspool._version import __version__
-from unspool.errors import Interrupted, UnspoolError, shorten
+from unspool.errors import MESSAGE_LIMIT, Interrupted, UnspoolError, shorten
 from unspool.signals import raise_on_signal
 
 COMMANDS = {
@@ -77,6 +77,6 @@ def _drop_output() -> None:
 
 
 def _fail(message: str, code: int) -> int:
-    line = " ".join(message.split())
+    line = shorten(" ".join(message.split()), MESSAGE_LIMIT)
     sys.stderr.write(f"unspool: {line}\n")
     return code

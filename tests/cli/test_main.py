@@ -1,0 +1,157 @@
+"""The command itself: exit codes, one line an error, suggestions, help."""
+
+from __future__ import annotations
+
+import inspect
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from unspool import cli
+from unspool.cli import COMMANDS, data, demo, doctor, evaluate, predict, resume, train
+from unspool.errors import DataError, Interrupted, TrainingError
+
+FUNCTIONS = {
+    "train": train.train,
+    "resume": resume.resume,
+    "evaluate": evaluate.evaluate,
+    "predict": predict.predict,
+    "demo": demo.demo,
+    "doctor": doctor.doctor,
+}
+README = Path(__file__).parents[2] / "README.md"
+
+
+@pytest.fixture(autouse=True)
+def signals(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cli, "raise_on_signal", lambda: None)  # the test runner keeps its own
+
+
+@pytest.fixture
+def labelled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "reviews.tsv"
+    path.write_text("label\ttext\n" + "pos\tgood film\nneg\tbad film\n" * 5)
+    return path
+
+
+def last_line(arguments: list[str], capfd: pytest.CaptureFixture[str]) -> tuple[int, str]:
+    code = cli.run(arguments)
+    shown = capfd.readouterr()
+    assert shown.out == ""
+    lines = shown.err.splitlines()
+    assert sum(line.startswith("unspool: ") for line in lines) == 1
+    assert lines[-1].startswith("unspool: ")
+    assert len(lines[-1].encode()) <= 1100
+    assert lines[-1].isprintable()
+    return code, lines[-1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ("trian", 'Unknown command "trian". Did you mean "train"?'),
+        ("data lst", 'Did you mean "list"?'),
+        ("--nope", 'Unknown command "--nope"'),
+        ("train DATA --hiden 3", "Unknown option: --hiden. Did you mean --hidden?"),
+        ("doctor --jsn", "Did you mean --json?"),
+        ("train DATA --model ltsm", "there is no model 'ltsm' (did you mean 'lstm'?)"),
+        ("train DATA --model gru --region-sizes 3", "--region-sizes has no effect on the model 'gru'"),
+        ("train DATA --hidden many", 'unable to convert "many" into int'),
+        ("train DATA --hidden 0", "--hidden is '0'"),
+        ("train DATA --keep sides", 'Choose from: "head", "tail", "both"'),
+        ("train DATA --task tag", 'Choose from: "classify"'),
+        ("train DATA --separator pip", "separator"),
+        ("train DATA --config none.toml", "none.toml cannot be read"),
+        ("train", "requires an argument"),
+        ("train DATA b c", "Unused Tokens"),
+        ("train nothing.tsv", "nothing.tsv"),
+        ("evaluate nothing DATA", "there is no model at nothing"),
+        ("predict nothing x", "there is no model at nothing"),
+        ("resume nothing", "nothing is not a run"),
+        ("predict DATA x", "is not a folder"),
+        ("tra\x1b[31mn", "Unknown command"),
+        ("x" * 100_000, "Unknown command"),
+    ],
+    ids=lambda value: value[:30].encode("unicode_escape").decode(),
+)
+def test_a_wrong_request_ends_with_2_and_one_line(
+    arguments: str, words: str, labelled: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    code, line = last_line(arguments.replace("DATA", labelled.name).split(" "), capfd)
+    assert code == 2
+    assert words in line
+    assert [path.name for path in labelled.parent.iterdir()] == [labelled.name]
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (DataError("row 3 is odd"), 2),
+        (TrainingError("the disk is\nfull"), 1),
+        (MemoryError(), 1),
+        (Interrupted("stopped", signal.SIGTERM), 143),
+        (Interrupted("stopped", signal.SIGINT), 130),
+    ],
+    ids=repr,
+)
+def test_every_error_has_its_exit_code(
+    error: BaseException, code: int, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def fail(**_: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(doctor, "_facts", fail)
+    assert last_line(["doctor"], capfd)[0] == code
+
+
+def test_an_error_of_our_own_making_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "_facts", lambda: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        cli.run(["doctor"])
+
+
+@pytest.mark.parametrize("command", [[], *([name] for name in COMMANDS), ["data"], ["data", "get"]], ids=str)
+def test_help_goes_to_stdout(command: list[str], capfd: pytest.CaptureFixture[str]) -> None:
+    assert cli.run([*command, "--help"]) == 0
+    shown = capfd.readouterr()
+    assert shown.out.startswith("Usage: unspool")
+    assert shown.err == ""
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_is_explained_in_code_and_readme(name: str) -> None:
+    assert set(FUNCTIONS) == set(COMMANDS)
+    function = FUNCTIONS[name]
+    explained = inspect.getdoc(function) or ""
+    for parameter in set(inspect.signature(function).parameters) - {"read", "settings"}:
+        assert f"\n{parameter}\n" in explained, parameter
+    assert f"unspool {name}" in README.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("function", [data.list_corpora, data.get])
+def test_the_data_commands_are_explained(function: Any) -> None:
+    assert inspect.getdoc(function)
+    assert "unspool data" in README.read_text(encoding="utf-8")
+
+
+def test_every_setting_is_a_flag(capfd: pytest.CaptureFixture[str]) -> None:
+    from unspool.config import Settings, flag
+
+    cli.run(["train", "--help"])
+    shown = capfd.readouterr().out
+    assert [name for name in Settings.model_fields if flag(name) not in shown] == []
+
+
+def test_python_m_unspool_is_the_command() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "unspool", "--version"], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0
+    from unspool import __version__
+
+    assert done.stdout.strip() == __version__
