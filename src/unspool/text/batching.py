@@ -18,6 +18,7 @@ from unspool.text.shuffling import random_keys
 __all__ = ["Keep", "Ragged", "batches", "offsets_of", "pad", "padding_share", "sorted_batches"]
 
 BATCHES_PER_CHUNK = 100
+MOST_POSITIONS = 2**18
 
 
 def batches(lengths: Int64, batch_size: int, seed: int, epoch: int) -> list[Int64]:
@@ -37,9 +38,21 @@ def batches(lengths: Int64, batch_size: int, seed: int, epoch: int) -> list[Int6
 
 
 def sorted_batches(lengths: Int64, batch_size: int) -> list[Int64]:
-    """All rows by length, for evaluation, where order does not matter and padding should be least."""
+    """All rows by length, for evaluation, where order does not matter and padding should be least.
+
+    A batch of long rows is smaller than `batch_size`: its padded block has at most MOST_POSITIONS, or one row.
+    """
     _check_size(batch_size)
-    return _cut(np.argsort(lengths, kind="stable"), batch_size)
+    rows = np.argsort(lengths, kind="stable")
+    found: list[Int64] = []
+    start = 0
+    while start < rows.size:
+        taken = min(batch_size, rows.size - start)
+        while taken > 1 and taken * int(lengths[rows[start + taken - 1]]) > MOST_POSITIONS:
+            taken //= 2
+        found.append(rows[start : start + taken])
+        start += taken
+    return found
 
 
 def padding_share(lengths: Int64, order: Sequence[Int64]) -> float:
