@@ -136,3 +136,21 @@ def test_a_missing_toml_file_is_refused(tmp_path: Path) -> None:
 
 def test_every_setting_is_described() -> None:
     assert all(field.description for field in Settings.model_fields.values())
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"model": "cnn", "pooling": "last"}, "--pooling last does not fit the model 'cnn': use max, mean"),
+        ({"model": "stacked-cnn", "pooling": "attention"}, "--pooling attention does not fit the model 'stacked-cnn'"),
+        ({"model": "lstm", "residual": True}, "--residual has no effect with one layer"),
+        ({"model": "dilated-cnn", "kernel_size": 4}, "--kernel-size is 4: dilated-cnn .* give an odd size"),
+        ({"epochs": True}, "--epochs is 'True': .*true and false have no meaning here"),
+        ({"dropout": False}, "--dropout is 'False'"),
+        ({"model": True}, "--model is 'True'"),
+    ],
+    ids=str,
+)
+def test_what_cannot_stand_together_is_refused_at_once(given: dict[str, Any], words: str) -> None:
+    with pytest.raises(SettingError, match=words):
+        resolve({}, given)

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import safetensors.numpy
 
 from unspool import SequenceClassifier, files, predictor
 from unspool.errors import ModelFileError
@@ -22,7 +23,8 @@ LABELS = ["pos", "neg"] * 20
 
 
 def train(folder: Path, **settings: Any) -> Path:
-    small = {"hidden": 4, "embedding": 4, "epochs": 1} if settings["model"] != "bow" else {}
+    small = {"embedding": 4, "epochs": 1} if settings["model"] != "bow" else {}
+    small |= {"hidden": 4} if settings["model"] == "gru" else {}
     SequenceClassifier(**{**small, **settings}).fit(TEXTS, LABELS).save(folder)
     return folder
 
@@ -142,3 +144,14 @@ def test_a_newer_format_says_so(original: dict[str, bytes], tmp_path: Path) -> N
 def test_what_is_not_a_model_is_refused(tmp_path: Path) -> None:
     assert "there is no model" in refused(tmp_path / "nothing")
     assert "manifest.json cannot be read" in refused(tmp_path)
+
+
+def test_finite_weights_without_answers_are_told(tmp_path: Path) -> None:
+    contents = {path.name: path.read_bytes() for path in train(tmp_path / "m", model="cnn", filters=3).iterdir()}
+    tensors = safetensors.numpy.load(contents[predictor.TENSORS])
+    huge = {name: np.full_like(value, 3e38) for name, value in tensors.items()}
+    loaded = predictor.load(
+        write(tmp_path / "n", {**contents, predictor.TENSORS: safetensors.numpy.save(huge)}, checksums=True)
+    )
+    with pytest.raises(ModelFileError, match="answers are not numbers"):
+        loaded.log_probabilities(["fine film"])

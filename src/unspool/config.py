@@ -11,7 +11,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, FailFast, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    FailFast,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 
 from unspool.errors import SettingError, nearest, shorten
 
@@ -26,6 +35,7 @@ CNN_CELLS = tuple(f"cnn-{cell}" for cell in CELLS)
 CNNS = ("cnn", "stacked-cnn", "dilated-cnn")
 NETWORKS = (*CELLS, *CNNS, *CNN_CELLS)
 MODELS = (*NETWORKS, "bow")
+POOLED_INSIDE = ("cnn", "stacked-cnn")  # a convolution that pools by itself leaves no steps to choose from
 
 MOST_SIZES = 16
 
@@ -89,6 +99,14 @@ class Settings(BaseModel):
     validation: float = Field(0.1, gt=0, lt=1, description="Share of the texts held out for validation")
     seed: int = Field(0, ge=0, lt=2**32, description="Seed of everything random")
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _refuse_truth_for_numbers(cls, value: Any, info: ValidationInfo) -> Any:
+        kind = cls.model_fields[str(info.field_name)].annotation
+        if isinstance(value, bool) and kind is not bool and bool not in get_args(kind):
+            raise ValueError("true and false have no meaning here")
+        return value
+
 
 RECURRENT = frozenset((*CELLS, *CNN_CELLS))
 _BOW = frozenset(("model", "level", "lowercase", "min_count", "validation", "seed"))
@@ -147,7 +165,21 @@ def parse(values: Mapping[str, Any]) -> Settings:
         )
     if not settings.region_sizes or not all(1 <= size <= 64 for size in settings.region_sizes):
         raise SettingError(f"--region-sizes is {settings.region_sizes}: expected one or more sizes from 1 to 64")
+    _check_together(settings)
     return settings
+
+
+def _check_together(settings: Settings) -> None:
+    """Refuse what is possible alone but not together, before any file is read or written."""
+    model, pooling = settings.model, settings.pooling
+    if model in POOLED_INSIDE and pooling in ("last", "attention"):
+        raise SettingError(f"--pooling {pooling} does not fit the model {model!r}: use max, mean or mean+variance")
+    if model in RECURRENT and settings.residual and settings.layers == 1:
+        raise SettingError("--residual has no effect with one layer: give --layers 2 or more")
+    if model == "dilated-cnn" and settings.kernel_size % 2 == 0:
+        raise SettingError(
+            f"--kernel-size is {settings.kernel_size}: dilated-cnn centres its windows, give an odd size"
+        )
 
 
 def read_toml(path: Path) -> dict[str, Any]:

@@ -178,14 +178,19 @@ def _arguments(loaded: predictors.Predictor) -> dict[str, Any]:
 
 
 def _labels(y: Iterable[Any], count: int) -> npt.NDArray[Any]:
+    given = list(y)
     try:
-        labels = np.asarray(list(y))
+        labels = np.asarray(given)
     except ValueError as error:  # lists of different lengths
         raise DataError("y must hold one label a text, not lists") from error
     if labels.ndim != 1 or len(labels) != count:
         raise DataError(f"y must hold one label for each of the {count} texts, its shape is {labels.shape}")
     if labels.dtype.kind not in "USbiuf" or (labels.dtype.kind == "f" and np.isnan(labels).any()):
         raise DataError("y must hold texts, numbers or booleans, and none may be missing")
+    if len(kinds := {np.asarray(label).dtype.kind for label in given} - {"u"}) > 1:  # 1 and "1" would become one label
+        raise DataError(
+            f"y must hold labels of one kind, not {len(kinds)}: all texts, all whole numbers, or all booleans"
+        )
     return labels
 
 

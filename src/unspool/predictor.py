@@ -64,12 +64,19 @@ class Predictor:
     card: dict[str, Any] = field(default_factory=dict)
 
     def log_probabilities(self, texts: Sequence[str]) -> npt.NDArray[np.float64]:
-        """(N, C) natural logarithms of the label probabilities, in the order of `texts`."""
+        """(N, C) natural logarithms of the label probabilities, in the order of `texts`.
+
+        Raises ModelFileError when the weights are so large that an answer is not a number.
+        """
         if not texts:
             return np.empty((0, len(self.labels)))
         if isinstance(self.network, Bow):
-            return self.network.log_probabilities(texts)
-        return predict(self.network, self.encode(texts))
+            answers = self.network.log_probabilities(texts)
+        else:
+            answers = predict(self.network, self.encode(texts))
+        if np.isnan(answers).any():
+            raise ModelFileError("the model's answers are not numbers: its weights are finite but far too large")
+        return answers
 
     def encode(self, texts: Sequence[str]) -> Ragged:
         """Token ids as the network reads them, cut to `settings.max_length`."""

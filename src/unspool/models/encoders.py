@@ -15,7 +15,6 @@ from torch.nn import functional
 
 from unspool import nn
 from unspool.config import Settings
-from unspool.errors import SettingError
 
 
 class VectorEncoder(Protocol):
@@ -31,8 +30,6 @@ class RecurrentEncoder(torch_nn.Module):
 
     def __init__(self, in_features: int, cell: str, settings: Settings) -> None:
         super().__init__()
-        if settings.residual and settings.layers == 1:
-            raise SettingError("--residual has no effect with one layer: give --layers 2 or more")
         options: dict[str, Any] = {"reset_after": settings.reset_after} if cell == "gru" else {}
         options |= {"kernel_size": settings.kernel_size} if cell == "qrnn" else {}
         if cell not in ("mingru", "qrnn"):
