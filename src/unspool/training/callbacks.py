@@ -54,7 +54,7 @@ def _epoch(line: str) -> int:
     """The epoch of a line of the log; 0 for one that a kill cut short."""
     try:
         return int(json.loads(line)["epoch"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, OverflowError):
         return 0
 
 

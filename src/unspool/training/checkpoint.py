@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from unspool import files
-from unspool.errors import ModelFileError, TrainingError
+from unspool.errors import ModelFileError, TrainingError, shorten
 
 FORMAT = 1
 NAMES = ("state.safetensors", "state.json")
@@ -167,7 +167,19 @@ def _parse_progress(values: Any, path: Path) -> Progress:
     names = {field.name for field in fields(Progress)}
     if not isinstance(values, dict) or set(values) != names:
         raise ModelFileError(f"{path / 'state.json'} must hold exactly {', '.join(sorted(names))}")
+    for field in fields(Progress):
+        if not _fits(values[field.name], str(field.type)):
+            raise ModelFileError(f"{path / 'state.json'}: {field.name} is {shorten(repr(values[field.name]))}")
     return Progress(**values)
+
+
+def _fits(value: Any, annotation: str) -> bool:
+    """Whether a JSON value is what a field of Progress holds; counts and times are never negative."""
+    if annotation == "int":
+        return type(value) is int and value >= 0
+    if annotation == "float | None":
+        return value is None or type(value) in (int, float)
+    return type(value) is bool if annotation == "bool" else type(value) in (int, float)
 
 
 def _fill(tensors: dict[str, Tensor], model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
