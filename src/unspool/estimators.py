@@ -26,6 +26,8 @@ from unspool.tasks import classify
 from unspool.tasks.card import make_card, make_readme
 from unspool.training.callbacks import ProgressBar
 
+_NUMBERS = str.maketrans("uf", "ii")  # numpy's kinds of numbers, as one
+
 
 class SequenceClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """Many to one: a recurrent or convolutional network that labels texts.
@@ -101,10 +103,10 @@ class SequenceClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Raises DataError when X holds anything but strings, lengths differ, or there is one label only.
         """
         texts = _texts(X)
-        self.classes_, truth = np.unique(_labels(y, len(texts)), return_inverse=True)
-        if len(self.classes_) < 2:
+        classes, truth = np.unique(_labels(y, len(texts)), return_inverse=True)
+        if len(classes) < 2:
             raise DataError("y must hold at least two different labels")
-        names = [str(label) for label in self.classes_.tolist()]
+        names = [str(label) for label in classes.tolist()]
         started, notice = time.monotonic(), _note if self.verbose else _quiet
         prepared = classify.prepare(
             texts,
@@ -121,7 +123,7 @@ class SequenceClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             callbacks=(ProgressBar(Console(stderr=True)),) if self.verbose else (),
             notice=notice,
         )
-        self.predictor_ = outcome.predictor
+        self.classes_, self.predictor_ = classes, outcome.predictor
         self.validation_, self.baseline_ = outcome.validation, outcome.baseline
         self.predictor_.card = make_card("texts given to fit", None, prepared, outcome)
         return self
@@ -133,7 +135,8 @@ class SequenceClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def predict(self, X: Iterable[str]) -> npt.NDArray[Any]:
         """(N,) labels, of the kind that `fit` was given."""
-        return np.asarray(self.classes_[self.predict_proba(X).argmax(axis=1)])
+        best = self.predict_proba(X).argmax(axis=1)
+        return np.asarray(self.classes_[best])
 
     def save(self, path: str | Path) -> None:
         """Publish a model folder that `unspool predict` and `load` read. UsageError when the folder exists."""
@@ -187,10 +190,8 @@ def _labels(y: Iterable[Any], count: int) -> npt.NDArray[Any]:
         raise DataError(f"y must hold one label for each of the {count} texts, its shape is {labels.shape}")
     if labels.dtype.kind not in "USbiuf" or (labels.dtype.kind == "f" and np.isnan(labels).any()):
         raise DataError("y must hold texts, numbers or booleans, and none may be missing")
-    if len(kinds := {np.asarray(label).dtype.kind for label in given} - {"u"}) > 1:  # 1 and "1" would become one label
-        raise DataError(
-            f"y must hold labels of one kind, not {len(kinds)}: all texts, all whole numbers, or all booleans"
-        )
+    if len({np.asarray(label).dtype.kind.translate(_NUMBERS) for label in given}) > 1:  # 1 and "1" would become one
+        raise DataError("y must hold labels of one kind: all texts, all numbers, or all booleans")
     return labels
 
 
