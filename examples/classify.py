@@ -12,7 +12,7 @@ BLAME = ["a dull and flat film", "grim acting, a bore", "tedious from start to e
 
 def main() -> None:
     """Train and answer."""
-    # Six readings of each sentence with another ending, as two dozen texts are the least to learn from.
+    # Each sentence with six endings: eight texts would be too few to learn from.
     endings = ("", " indeed", " again", " I think", " today", " they say")
     texts = [sentence + ending for sentence in PRAISE + BLAME for ending in endings]
     labels = ["praise"] * 24 + ["blame"] * 24

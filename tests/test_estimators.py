@@ -116,6 +116,13 @@ def test_what_is_not_fitted_says_so(model: str, tmp_path: Path) -> None:
             use([str(tmp_path / "m")])
 
 
+def test_a_fit_that_fails_leaves_what_was_fitted() -> None:
+    fitted = SequenceClassifier(model="bow").fit(TEXTS, ["pos", "neg"] * 15)
+    with pytest.raises(DataError, match="no text can be spared for validation"):
+        fitted.fit(["a", "b"], ["x", "y"])
+    assert fitted.predict(["fine film 0", "dull film 0"]).tolist() == ["pos", "neg"]
+
+
 def test_a_label_whose_only_texts_are_copies_does_not_stop_the_fit() -> None:
     texts, labels = ["a b", "c d", *["a b"] * 5, "e f", "g h"], ["x", "y", "x", "y", "y", "y", "y", "x", "x"]
     for seed in range(5):
