@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 import os
 import pickle
+import platform
 import random
 import struct
 from collections.abc import Callable
@@ -155,3 +157,17 @@ def test_finite_weights_without_answers_are_told(tmp_path: Path) -> None:
     )
     with pytest.raises(ModelFileError, match="answers are not numbers"):
         loaded.log_probabilities(["fine film"])
+
+
+@pytest.mark.parametrize("given", [{"level": level} for level in ("word", "bpe", "byte", "char")] + [{}], ids=str)
+def test_no_byte_tells_a_rare_token_or_where_it_was_made(given: dict[str, Any], tmp_path: Path) -> None:
+    small: dict[str, Any] = {"model": "gru", "hidden": 4, "embedding": 4, "epochs": 1} if given else {"model": "bow"}
+    texts = [f"{text} hunter2zz" if row == 3 else text for row, text in enumerate(TEXTS)]
+    for seed in range(2):  # whichever part the text falls into
+        folder = tmp_path / str(seed)
+        SequenceClassifier(**small, **given, seed=seed).fit(texts, LABELS).save(folder)
+        private = [b"hunter2zz", bytes(folder.parent), bytes(Path.home()), bytes(Path.cwd())]
+        private += [name.encode() for name in (platform.node(), getpass.getuser()) if len(name) > 5]
+        for path in folder.iterdir():
+            assert not [word for word in private if word in path.read_bytes() and len(word) > 4], path
+            assert path.stat().st_mode & 0o133 == 0
