@@ -22,7 +22,7 @@ import safetensors.numpy
 import torch
 
 from unspool import config, files, predictor
-from unspool.errors import ModelFileError
+from unspool.errors import ModelFileError, SettingError
 from unspool.models import bow
 from unspool.models.classifier import Classifier
 from unspool.predictor import Predictor
@@ -181,7 +181,8 @@ def test_links_pipes_folders_and_gaps_are_refused(name: str, network: Folder, tm
         assert name in refused(folder)
 
     with_other("link", lambda path: path.symlink_to("/dev/zero"))
-    with_other("inner link", lambda path: path.symlink_to(tmp_path / "link" / files.MANIFEST))
+    (tmp_path / "same").write_bytes(network[name])
+    with_other("link to the same", lambda path: path.symlink_to(tmp_path / "same"))
     with_other("pipe", os.mkfifo)
     with_other("folder", lambda path: path.mkdir())
     with_other("gap", lambda _: None)
@@ -273,6 +274,16 @@ def test_a_huge_network_is_refused_before_it_is_made(huge: dict[str, Any], netwo
     refused(folder)
     assert time.process_time() - started < 2
     assert _peak_memory() - before < 64 * 2**20
+
+
+def test_settings_that_no_layer_takes_are_a_damaged_model(
+    network: Folder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise SettingError("the layer does not take this")
+
+    monkeypatch.setattr(predictor, "Classifier", refuse)
+    assert "describes no network: the layer does not take this" in refused(write(tmp_path / "m", network))
 
 
 def _peak_memory() -> int:

@@ -28,7 +28,7 @@ def shorten(text: object, limit: int = 80) -> str:
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """ " (did you mean 'x'?)" when a known name is close, else an empty string."""
-    close = difflib.get_close_matches(name[:100], list(known), n=1)  # the search takes time quadratic in the length
+    close = difflib.get_close_matches(name, list(known), n=1)
     return f" (did you mean {close[0]!r}?)" if close else ""
 
 
