@@ -28,9 +28,7 @@ def test_strange_text_is_escaped_and_ordinary_text_beside_it_is_not(
 
 @pytest.mark.parametrize("text", STRANGE, ids=ascii)
 @pytest.mark.parametrize("indent", [None, 2])
-def test_json_comes_back_as_it_was(
-    text: str, indent: int | None, capsysbinary: pytest.CaptureFixture[bytes]
-) -> None:
+def test_json_comes_back_as_it_was(text: str, indent: int | None, capsysbinary: pytest.CaptureFixture[bytes]) -> None:
     value = {text: ["straße", {"x": text}]}
     result_json(value, indent=indent)
     out = capsysbinary.readouterr().out.decode()
