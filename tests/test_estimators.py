@@ -125,7 +125,7 @@ def test_a_fit_that_fails_leaves_what_was_fitted() -> None:
 
 def test_a_label_whose_only_texts_are_copies_does_not_stop_the_fit() -> None:
     texts = ["a b", "a b", "a b", *(f"word{n} film" for n in range(8))]
-    labels = ["z", "x", "x", *["x", "y"] * 4]
+    labels = ["a", "x", "x", *["x", "y"] * 4]
     for seed in range(5):
         fitted = SequenceClassifier(**TINY, epochs=1, validation=0.4, seed=seed).fit(texts, labels)
         assert fitted.predict_proba(["a b"]).shape == (1, 3)
