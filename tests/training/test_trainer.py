@@ -106,6 +106,22 @@ def test_another_seed_gives_other_bits(toy: Any) -> None:
     assert toy.state(first) == toy.state(same) != toy.state(other)
 
 
+def test_every_step_has_its_own_random_numbers(toy: Any) -> None:
+    draws: list[float] = []
+    for seed in (0, 0, 1):
+        trainer = toy(seed=seed)
+        loss = trainer.model.loss
+
+        def drawn(batch: Any, loss: Any = loss) -> Any:
+            draws.append(float(torch.rand(())))
+            return loss(batch)
+
+        trainer.model.loss = drawn
+        trainer.fit()
+    assert draws[:STEPS] == draws[STEPS : 2 * STEPS]
+    assert len(set(draws)) == 2 * STEPS
+
+
 def test_a_signal_in_the_last_validation_is_not_lost(toy: Any, tmp_path: Path) -> None:
     class Late(Callback):
         def on_validation(self, standing: Progress, figures: Any, *, best: bool) -> None:
