@@ -52,7 +52,7 @@ def test_a_second_sigterm_waits_for_the_step() -> None:
 @pytest.mark.parametrize("number", SIGNALS)
 def test_outside_a_signal_raises(number: int) -> None:
     raise_on_signal()
-    with pytest.raises(Interrupted, match="stopped before training began; nothing was written") as error:
+    with pytest.raises(Interrupted, match=r"^stopped$") as error:
         send(number)
     assert error.value.signal_number == number
 

@@ -1,7 +1,8 @@
 """Ctrl-C and SIGTERM as a flag that a loop polls, so that a step is never cut in half.
 
-Outside of `listening()` a signal raises `Interrupted` at once: there is nothing to save there. Inside, the first
-one sets the flag and a second Ctrl-C ends the process without touching what is on disk.
+Outside of `listening()` the first signal raises `Interrupted`: there is nothing to save there. It is kept as well, for
+a library may swallow an exception, and then `listening()` starts with its flag set. Inside, the first one sets the
+flag and a second Ctrl-C ends the process without touching what is on disk.
 """
 
 from __future__ import annotations
@@ -23,11 +24,21 @@ class Stop:
     requested: int | None = None
 
 
+_before_listening = Stop()
+
+
 def raise_on_signal() -> None:
-    """Let both signals raise Interrupted; the command installs this first of all."""
+    """Let both signals raise Interrupted; the command installs this first of all.
+
+    A second one ends the process as if there were no handler: the first may be waiting for a library to return.
+    """
+    _before_listening.requested = None
 
     def handler(number: int, _frame: FrameType | None) -> None:
-        raise Interrupted("stopped before training began; nothing was written", number)
+        _before_listening.requested = number
+        for each in SIGNALS:
+            signal.signal(each, signal.SIG_DFL)
+        raise Interrupted("stopped", number)
 
     for number in SIGNALS:
         signal.signal(number, handler)
@@ -46,6 +57,7 @@ def listening() -> Iterator[Stop]:
             raise Interrupted("stopped at once; the last checkpoint is whole", number)
         stop.requested = number
 
+    stop.requested = _before_listening.requested
     before = {number: signal.signal(number, handler) for number in SIGNALS}
     try:
         yield stop

@@ -33,6 +33,7 @@ from unspool.text.tokenizers import DEFAULTS, Tokenizer, train_tokenizer
 from unspool.text.vectors import read_vectors
 from unspool.training import metrics
 from unspool.training.callbacks import Callback
+from unspool.training.checkpoint import Progress
 from unspool.training.classification import ClassifierData
 from unspool.training.trainer import Trainer
 
@@ -91,9 +92,9 @@ def prepare(
 ) -> Prepared:
     """Split, tokenise and settle every setting; each decision goes to `notice` in one line.
 
-    texts, labels: the labelled texts, at least two labels. given: the settings the user gave. names: the
-    labels in the order wanted, sorted when None. validation: texts and
-    labels to validate on instead of a share of the texts. vectors: a GloVe or word2vec text file.
+    texts, labels: the labelled texts, at least two labels. given: the settings the user gave. names: the labels in
+    the order wanted, sorted when None. validation: texts and labels to validate on instead of a share of the texts.
+    vectors: a GloVe or word2vec text file.
     """
     settings = config.resolve(recipe(str(given.get("model", DEFAULT_MODEL))), given)
     names = sorted(set(labels)) if names is None else names
@@ -133,15 +134,32 @@ def fit(
     if prepared.data is None or prepared.tokenizer is None:
         predictor = Predictor(labels, prepared.settings, linear, seen=seen)
         return Outcome(predictor, baseline, baseline, 0, time.monotonic() - started)
-    network = _network(prepared)
+    network = _network(prepared, prepared.vectors)
     predictor = Predictor(labels, prepared.settings, network, prepared.tokenizer, _mode(prepared), seen)
     notice(f"model      {prepared.settings.model}, {predictor.parameters():,} parameters")
     trainer = Trainer(network, prepared.data, prepared.settings, folder=folder, deadline=deadline, callbacks=callbacks)
     if resume and not trainer.resume(notice):
-        notice("no checkpoint was completed yet: training starts from the beginning")
+        notice("resume     no checkpoint was completed yet: training starts from the beginning")
+    elif resume:
+        notice(f"resume     {_standing(trainer.progress)}")
     progress = trainer.fit()
     figures = metrics.report(predictor.log_probabilities(prepared.validation.texts), truth, labels)
     return Outcome(predictor, figures, baseline, progress.epoch, time.monotonic() - started)
+
+
+def network_bytes(prepared: Prepared) -> int:
+    """Bytes of the weights that `fit` will train; 0 for bow. No memory is taken for them."""
+    if prepared.tokenizer is None:
+        return 0
+    with torch.device("meta"):
+        network = _network(prepared, vectors=None)
+    return sum(value.numel() * value.element_size() for value in network.state_dict().values())
+
+
+def _standing(progress: Progress) -> str:
+    if progress.finished:
+        return f"training had ended after epoch {progress.epoch}: the model is measured and written again"
+    return f"from step {progress.step:,}, in epoch {progress.epoch + 1}"
 
 
 def _tell_labels(texts: Sequence[str], labels: Sequence[str], names: list[str], notice: Notice) -> None:
@@ -154,7 +172,7 @@ def _tell_labels(texts: Sequence[str], labels: Sequence[str], names: list[str], 
     if found.conflicting:
         notice(f"conflicts  {found.conflicting:,} texts stand with different labels")
     if single := sum(count == 1 for count in counts.values()):
-        notice(f"rare       {single} label{'s have' if single > 1 else ' has'} one text only: training, not validation")
+        notice(f"rare       {single} label{'s have' if single > 1 else ' has'} one text only, and it is trained on")
 
 
 def _parts(
@@ -177,8 +195,10 @@ def _parts(
     known = [row for row, label in enumerate(validation[1]) if label in index]
     if not known:
         raise DataError("no label of the validation file stands in the training file")
-    if left_out := len(validation[1]) - len(known):
-        notice(f"validation {left_out:,} texts have labels never seen in training and are left out")
+    if unseen := sorted(set(validation[1]) - set(index)):
+        shown = ", ".join(shorten(label, 30) for label in unseen[:8]) + (", …" if len(unseen) > 8 else "")
+        left_out = len(validation[1]) - len(known)
+        notice(f"validation {left_out:,} texts have labels never seen in training and are left out: {shown}")
     if copies := overlap(list(texts), validation[0]):
         notice(f"overlap    {copies:,} validation texts ({copies / len(validation[0]):.1%}) also stand in training")
     other = [validation[0][row] for row in known]
@@ -259,14 +279,14 @@ def _fit_bow(prepared: Prepared) -> bow.Bow:
     )
 
 
-def _network(prepared: Prepared) -> Classifier:
+def _network(prepared: Prepared, vectors: npt.NDArray[np.float32] | None) -> Classifier:
     assert prepared.tokenizer is not None
     torch.manual_seed(prepared.settings.seed)
     return Classifier(
         prepared.settings,
         prepared.tokenizer.size,
         len(prepared.labels),
-        vectors=prepared.vectors,
+        vectors=vectors,
         vectors_mode=_mode(prepared),
     )
 

@@ -8,10 +8,13 @@ reads the data again and refuses to go on when data, settings or versions differ
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import platform
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,7 +23,7 @@ import torch
 
 from unspool import files, native
 from unspool._version import __version__
-from unspool.errors import ModelFileError, SettingError, TrainingError, UsageError, shorten
+from unspool.errors import Interrupted, ModelFileError, SettingError, TrainingError, UsageError, shorten
 from unspool.predictor import save
 from unspool.tasks import classify
 from unspool.tasks.card import make_card, make_readme
@@ -86,10 +89,10 @@ def start(
             f"{shorten(folder, 300)} exists: choose another --out, or unspool resume {shorten(folder, 300)}"
         )
     data, prepared, facts = _read(request, notice)
-    files.make_folder(folder)
-    files.publish(folder / RUN_FILE, files.to_json({"format": FORMAT, "request": _plain(request), "facts": facts}))
     _check_space(folder, prepared)
-    return _train(request, folder, data, prepared, callbacks, notice, started=started, resume=False)
+    _make_run(folder, {"format": FORMAT, "request": _plain(request), "facts": facts})
+    with _alone(folder):
+        return _train(request, folder, data, prepared, callbacks, notice, started=started, resume=False)
 
 
 def resume(
@@ -110,13 +113,15 @@ def resume(
     values = files.read_json(folder / RUN_FILE)
     request, before = _parse(values, folder)
     data, prepared, facts = _read(request, lambda _: None)
-    changed = [name for name in facts if name != "threads" and facts[name] != before.get(name)]
-    if changed and not allow_changed:
-        shown = "; ".join(f"{name} was {_short(before.get(name))}, is {_short(facts[name])}" for name in changed)
-        raise UsageError(f"this differs from the run: {shown}. Go on all the same with --allow-changed")
-    if facts["threads"] != before.get("threads"):
-        notice(f"threads    {before.get('threads')} before, {facts['threads']} now: the last digits may differ")
-    return _train(request, folder, data, prepared, callbacks, notice, started=started, resume=True)
+    threads, threads_before = facts.pop("threads"), before.pop("threads", None)
+    if (changed := _differences(before, facts)) and not allow_changed:
+        raise UsageError(f"this differs from the run: {'; '.join(changed)}. Go on all the same with --allow-changed")
+    for line in changed:
+        notice(f"changed    {line}")
+    if threads != threads_before:
+        notice(f"threads    {threads_before} before, {threads} now: the last digits may differ")
+    with _alone(folder):
+        return _train(request, folder, data, prepared, callbacks, notice, started=started, resume=True)
 
 
 def _read(request: Request, notice: Callable[[str], None]) -> tuple[LabelledTexts, Prepared, dict[str, Any]]:
@@ -160,28 +165,66 @@ def _train(
     resume: bool,
 ) -> Finished:
     minutes = prepared.settings.minutes
-    outcome = classify.fit(
-        prepared,
-        folder=folder / "checkpoints",
-        resume=resume,
-        deadline=None if minutes is None else started + 60 * minutes,
-        callbacks=(MetricsLog(folder / "metrics.jsonl"), *callbacks),
-        notice=notice,
-    )
-    card = make_card(request.data.name, data.fingerprint, prepared, outcome)
-    outcome.predictor.card = card
-    save(outcome.predictor, folder / "model", make_readme(folder.name, card))
+    try:
+        outcome = classify.fit(
+            prepared,
+            folder=folder / "checkpoints",
+            resume=resume,
+            deadline=None if minutes is None else started + 60 * minutes,
+            callbacks=(MetricsLog(folder / "metrics.jsonl"), *callbacks),
+            notice=notice,
+        )
+        card = make_card(request.data.name, data.fingerprint, prepared, outcome)
+        outcome.predictor.card = card
+        save(outcome.predictor, folder / "model", make_readme(folder.name, card))
+    except Interrupted as error:
+        if "unspool resume" in str(error):
+            raise
+        raise Interrupted(f"{error}; go on with: unspool resume {shorten(folder, 300)}", error.signal_number) from error
     return Finished(folder, folder / "model", outcome)
 
 
 def _check_space(folder: Path, prepared: Prepared) -> None:
     """Refuse to begin what the disk cannot hold: three checkpoints of four copies of the weights, and the model."""
-    if prepared.tokenizer is None:
-        return
-    weights = prepared.tokenizer.size * prepared.settings.embedding * 4
-    needed, free = 13 * weights, shutil.disk_usage(folder).free
+    needed = 13 * classify.network_bytes(prepared)
+    there = next(parent for parent in folder.absolute().parents if parent.is_dir())
+    free = shutil.disk_usage(there).free
     if free < needed:
         raise TrainingError(f"{shorten(folder, 300)} needs {needed:,} bytes for checkpoints, the disk has {free:,}")
+
+
+def _make_run(folder: Path, content: Mapping[str, Any]) -> None:
+    """The run's folder with its `run.json`, or, when that fails, no folder."""
+    files.make_folder(folder)
+    try:
+        files.publish(folder / RUN_FILE, files.to_json(content))
+    except BaseException:
+        shutil.rmtree(folder)
+        raise
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Keep a second process off the run; the lock ends with the process, however that ends."""
+    with (folder / RUN_FILE).open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:  # a file system without locks is no reason to refuse
+            if error.errno in (errno.EAGAIN, errno.EACCES):
+                raise UsageError(f"another process is at work on {shorten(folder, 300)}") from error
+        yield
+
+
+def _differences(before: Mapping[str, Any], now: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """`name was x, is y` for everything that differs, the settings one by one."""
+    found: list[str] = []
+    for name in sorted({*before, *now}):
+        old, new = before.get(name), now.get(name)
+        if isinstance(old, dict) and isinstance(new, dict):
+            found += _differences(old, new, f"{name}: ")
+        elif old != new:
+            found.append(f"{prefix}{shorten(name, 60)} was {shorten(old, 60)}, is {shorten(new, 60)}")
+    return found
 
 
 def _plain(request: Request) -> dict[str, Any]:
@@ -212,7 +255,3 @@ def _parse(values: Any, folder: Path) -> tuple[Request, dict[str, Any]]:
         return Request(Path(request["data"]), dict(request["given"]), read, **paths), facts
     except (TypeError, ValueError, SettingError) as error:
         raise damaged from error
-
-
-def _short(value: Any) -> str:
-    return shorten(value, 60)
