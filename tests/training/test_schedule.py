@@ -53,6 +53,7 @@ def test_minutes_bound_the_time_and_the_rate_falls_within_them(monkeypatch: pyte
     data = Slow()
     set_rate = optim.set_rate
     monkeypatch.setattr(optim, "set_rate", lambda o, rate: (data.rates.append(rate), set_rate(o, rate)))
+    Trainer(Model(), data, Settings(epochs=1))  # the first optimiser of a process loads half of torch
     started = time.monotonic()
     trainer = Trainer(Model(), data, Settings(epochs=3, learning_rate=1.0), deadline=started + 1.0)
     progress = trainer.fit()

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from unspool.errors import DataError, shorten
 from unspool.text.readers.encoding import Survey, lines
-from unspool.text.readers.source import open_source
+from unspool.text.readers.source import Source, open_source
 
 
 def read_vectors(path: Path | str, ids: Mapping[str, int]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
@@ -25,7 +25,11 @@ def read_vectors(path: Path | str, ids: Mapping[str, int]) -> tuple[NDArray[np.f
     Raises DataError naming the line for a wrong number of columns, a number that is none or not finite, or a wanted
     word that stands twice; and when no wanted word is in the file.
     """
-    source = open_source(path)
+    with open_source(path) as source:
+        return _read(source, ids)
+
+
+def _read(source: Source, ids: Mapping[str, int]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     numbered = enumerate(lines(source, Survey("utf-8", "\n", False, "")), start=1)
     first_number, first = next(numbered, (0, ""))
     dimensions, header = _dimensions(source.name, first)

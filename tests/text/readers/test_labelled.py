@@ -3,7 +3,7 @@ from __future__ import annotations
 import hashlib
 import tracemalloc
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pytest
 from hypothesis import given
@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from unspool.errors import DataError, SettingError
 from unspool.text.readers import LabelledTexts, ReadOptions, check_labels, read_labelled
+from unspool.text.readers.source import Source
 
 
 def read(folder: Path, name: str, content: str | bytes, **options: Any) -> LabelledTexts:
@@ -208,3 +209,20 @@ def test_memory_holds_the_texts_once(tmp_path: Path) -> None:
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 2.5 * size  # the texts, 4 MiB of sample parsed once, and buffers
+
+
+def test_files_are_closed_when_reading_stops_half_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[BinaryIO] = []
+    raw = Source.open
+
+    def remember(source: Source) -> BinaryIO:
+        opened.append(raw(source))
+        return opened[-1]
+
+    monkeypatch.setattr(Source, "open", remember)
+    path = tmp_path / "ragged.csv"
+    path.write_text("text,label\na,b\n" * 40 + "a,b,c\n" + "a,b\n" * 90_000)
+    with pytest.raises(DataError, match=r"ragged\.csv"):
+        read_labelled(path)
+    assert opened
+    assert all(file.closed for file in opened)

@@ -39,7 +39,11 @@ def read_labelled(path: Path | str, options: ReadOptions | None = None) -> Label
     options = options or ReadOptions()
     if options.format == "folder" or (options.format is None and is_folder(path)):
         return _read_folder(Path(path), options)
-    source = open_source(path)
+    with open_source(path) as source:
+        return _read_file(source, options)
+
+
+def _read_file(source: Source, options: ReadOptions) -> LabelledTexts:
     found = survey(source, options.encoding)
     if found.empty:
         raise DataError(f"{source.name} is empty")

@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO, Self, cast
 
 from unspool.errors import DataError, shorten
 
@@ -35,12 +35,16 @@ _MAGIC = {
 
 
 class Source:
-    """Named bytes that can be read more than once. `name` is safe to print and at most 200 characters."""
+    """Named bytes that can be read more than once. `name` is safe to print and at most 200 characters.
+
+    A context manager: at its end every file it opened is closed, also those of a reader that stopped half-way.
+    """
 
     def __init__(self, name: str, path: Path | None, held: bytes = b"") -> None:
         self.name = name
         self.path = path
         self._held = held
+        self._opened: list[BinaryIO] = []
         with self._raw() as file:
             head = file.read(16)
         self.compressed = head.startswith(b"\x1f\x8b")
@@ -60,10 +64,20 @@ class Source:
 
     def open(self) -> BinaryIO:
         """The bytes from the start, decompressed."""
-        if not self.compressed:
-            return self._raw()
-        with reading(self.name):
-            return cast(BinaryIO, gzip.open(self.path or io.BytesIO(self._held)))
+        if self.compressed:
+            with reading(self.name):
+                file = cast(BinaryIO, gzip.open(self.path or io.BytesIO(self._held)))
+        else:
+            file = self._raw()
+        self._opened.append(file)
+        return file
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        while self._opened:
+            self._opened.pop().close()
 
     def chunks(self) -> Iterator[bytes]:
         """The decompressed bytes, a mebibyte at a time; refuses what swells beyond all reason."""

@@ -31,7 +31,11 @@ def read_texts(path: Path | str, options: ReadOptions | None = None) -> Texts:
     naming file and line, when the file cannot be read.
     """
     options = options or ReadOptions()
-    source = open_source(path)
+    with open_source(path) as source:
+        return _read_source(source, options)
+
+
+def _read_source(source: Source, options: ReadOptions) -> Texts:
     kind = options.format or SUFFIXES.get(source.suffix) or ("csv" if options.asks_for_table else "text")
     if kind == "tsv" and options.format is None and options.separator:
         kind = "csv"
