@@ -9,7 +9,7 @@ import stat
 import sys
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import BinaryIO, Self, cast
 
@@ -44,7 +44,7 @@ class Source:
         self.name = name
         self.path = path
         self._held = held
-        self._opened: list[BinaryIO] = []
+        self._opened = ExitStack()
         with self._raw() as file:
             head = file.read(16)
         self.compressed = head.startswith(b"\x1f\x8b")
@@ -64,20 +64,17 @@ class Source:
 
     def open(self) -> BinaryIO:
         """The bytes from the start, decompressed."""
-        if self.compressed:
-            with reading(self.name):
-                file = cast(BinaryIO, gzip.open(self.path or io.BytesIO(self._held)))
-        else:
-            file = self._raw()
-        self._opened.append(file)
-        return file
+        if not self.compressed:
+            return self._opened.enter_context(self._raw())
+        with reading(self.name):
+            packed = self._opened.enter_context(gzip.open(self.path or io.BytesIO(self._held)))
+        return cast(BinaryIO, packed)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        while self._opened:
-            self._opened.pop().close()
+        self._opened.close()
 
     def chunks(self) -> Iterator[bytes]:
         """The decompressed bytes, a mebibyte at a time; refuses what swells beyond all reason."""
