@@ -64,11 +64,10 @@ class Source:
 
     def open(self) -> BinaryIO:
         """The bytes from the start, decompressed."""
+        file = self._opened.enter_context(self._raw())
         if not self.compressed:
-            return self._opened.enter_context(self._raw())
-        with reading(self.name):
-            packed = self._opened.enter_context(gzip.open(self.path or io.BytesIO(self._held)))
-        return cast(BinaryIO, packed)
+            return file
+        return cast(BinaryIO, self._opened.enter_context(gzip.GzipFile(fileobj=file)))
 
     def __enter__(self) -> Self:
         return self
