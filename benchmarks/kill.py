@@ -18,7 +18,8 @@ import tempfile
 import time
 from pathlib import Path
 
-SETTINGS = "--model gru --hidden 8 --embedding 8 --epochs 60 --patience 60 --batch-size 16 --min-count 1".split()
+SETTINGS = ["--model", "gru", "--hidden", "8", "--embedding", "8", "--batch-size", "16", "--min-count", "1"]
+SETTINGS += ["--epochs", "60", "--patience", "60"]
 QUIET = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
 
 

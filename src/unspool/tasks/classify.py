@@ -35,13 +35,15 @@ from unspool.training import metrics
 from unspool.training.callbacks import Callback
 from unspool.training.checkpoint import Progress
 from unspool.training.classification import ClassifierData
-from unspool.training.trainer import Trainer
+from unspool.training.trainer import Trainer, memory_errors
 
 Notice = Callable[[str], None]
 Labels = npt.NDArray[np.int64]
 
 # Small data needs many passes, large data few: see docs/experiments.md, "How many epochs".
 TARGET_STEPS, LEAST_EPOCHS, MOST_EPOCHS = 3000, 7, 60
+
+NO_CHECKPOINT = "no checkpoint was completed yet: training starts from the beginning"
 
 
 @dataclass(frozen=True)
@@ -134,16 +136,17 @@ def fit(
     if prepared.data is None or prepared.tokenizer is None:
         predictor = Predictor(labels, prepared.settings, linear, seen=seen)
         return Outcome(predictor, baseline, baseline, 0, time.monotonic() - started)
-    network = _network(prepared, prepared.vectors)
-    predictor = Predictor(labels, prepared.settings, network, prepared.tokenizer, _mode(prepared), seen)
-    notice(f"model      {prepared.settings.model}, {predictor.parameters():,} parameters")
-    trainer = Trainer(network, prepared.data, prepared.settings, folder=folder, deadline=deadline, callbacks=callbacks)
-    if resume and not trainer.resume(notice):
-        notice("resume     no checkpoint was completed yet: training starts from the beginning")
-    elif resume:
-        notice(f"resume     {_standing(trainer.progress)}")
-    progress = trainer.fit()
-    figures = metrics.report(predictor.log_probabilities(prepared.validation.texts), truth, labels)
+    with memory_errors(prepared.settings):
+        network = _network(prepared, prepared.vectors)
+        predictor = Predictor(labels, prepared.settings, network, prepared.tokenizer, _mode(prepared), seen)
+        notice(f"model      {prepared.settings.model}, {predictor.parameters():,} parameters")
+        trainer = Trainer(
+            network, prepared.data, prepared.settings, folder=folder, deadline=deadline, callbacks=callbacks
+        )
+        if resume:
+            notice(f"resume     {_standing(trainer.progress) if trainer.resume(notice) else NO_CHECKPOINT}")
+        progress = trainer.fit()
+        figures = metrics.report(predictor.log_probabilities(prepared.validation.texts), truth, labels)
     return Outcome(predictor, figures, baseline, progress.epoch, time.monotonic() - started)
 
 

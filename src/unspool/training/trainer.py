@@ -105,7 +105,7 @@ class Trainer:
         self._clock = self._saved_at = time.monotonic()
         self._tell("on_start", self.progress)
         try:
-            with listening() as stop, _memory_errors(self.settings):
+            with listening() as stop, memory_errors(self.settings):
                 while not self.progress.finished:
                     self._epoch(stop)
         finally:
@@ -237,7 +237,7 @@ def _step_seed(seed: int, step: int) -> int:
 
 
 @contextmanager
-def _memory_errors(settings: Settings) -> Any:
+def memory_errors(settings: Settings) -> Any:
     """Turn torch's and Python's out-of-memory errors into one sentence."""
     try:
         yield
