@@ -74,8 +74,16 @@ def make_folder(path: Path) -> None:
 
 
 def publish_folder(folder: Path, contents: Mapping[str, bytes]) -> None:
-    """Publish each file of `contents` into `folder`, then the manifest that makes the folder complete."""
-    make_folder(folder)
+    """Publish each file of `contents` into `folder`, then the manifest that makes the folder complete.
+
+    A folder that was complete before is incomplete in between, never a mixture of old and new.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / MANIFEST).unlink(missing_ok=True)
+        _sync_folder(folder)
+    except OSError as error:
+        raise _cannot_write(folder, sum(map(len, contents.values())), error) from error
     for name, content in contents.items():
         publish(folder / name, content)
     publish(folder / MANIFEST, to_json(manifest_of(contents)))

@@ -22,7 +22,8 @@ from unspool.training.checkpoint import Progress
 
 GOOD, BAD = ("fine", "lovely", "bright", "warm"), ("dull", "grim", "flat", "cold")
 TINY: dict[str, Any] = {"model": "gru", "hidden": 6, "embedding": 5, "epochs": 3, "batch_size": 8, "min_count": 2}
-STEPS = 21  # 54 training texts in batches of 8, three times
+FLAGS = ["--model", "gru", "--hidden", "8", "--embedding", "8", "--batch-size", "8", "--min-count", "1"]
+FLAGS += ["--epochs", "30", "--patience", "30"]
 
 
 def write_table(path: Path, rows: list[tuple[str, str]]) -> Path:
@@ -53,11 +54,21 @@ class StopAt(Callback):
 
 @pytest.fixture(scope="session")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
-    """The reviews and a run on them that nothing disturbed: `data`, `folder`, `settings`."""
+    """The reviews and a run on them that nothing disturbed: `data`, `folder`, `settings`, and `flags` for longer ones."""
     folder = tmp_path_factory.mktemp("whole")
     data = write_table(folder / "reviews.tsv", review_rows())
     run.start(run.Request(data, TINY), folder / "run")
-    return SimpleNamespace(data=data, folder=folder / "run", settings=TINY)
+    return SimpleNamespace(data=data, folder=folder / "run", settings=TINY, flags=FLAGS)
+
+
+@pytest.fixture(scope="session")
+def undisturbed(whole: SimpleNamespace, installed: Callable[..., subprocess.Popen[str]]) -> Path:
+    """A run of the installed command with FLAGS."""
+    folder: Path = whole.data.with_name("undisturbed")
+    process = installed("train", whole.data, "--out", folder, *FLAGS)
+    error = process.communicate(timeout=60)[1]
+    assert process.returncode == 0, error
+    return folder
 
 
 @pytest.fixture

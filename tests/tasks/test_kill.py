@@ -14,8 +14,6 @@ from typing import Any
 
 import pytest
 
-FLAGS = ["--model", "gru", "--hidden", "8", "--embedding", "8", "--batch-size", "8", "--min-count", "1"]
-FLAGS += ["--epochs", "30", "--patience", "30"]
 Installed = Callable[..., "subprocess.Popen[str]"]
 
 
@@ -41,19 +39,12 @@ def ended(process: subprocess.Popen[str], code: int = 0) -> str:
     return error
 
 
-@pytest.fixture(scope="module")
-def undisturbed(whole: SimpleNamespace, installed: Installed) -> Path:
-    folder: Path = whole.data.with_name("undisturbed")
-    ended(installed("train", whole.data, "--out", folder, *FLAGS))
-    return folder
-
-
 @pytest.mark.skipif(not hasattr(os, "killpg"), reason="needs process groups")
 def test_killed_at_random_moments_it_ends_with_the_same_bits(
     whole: SimpleNamespace, undisturbed: Path, installed: Installed, tmp_path: Path, agree: Any
 ) -> None:
     generator, folder = random.Random(1), tmp_path / "killed"
-    process = installed("train", whole.data, "--out", folder, *FLAGS)
+    process = installed("train", whole.data, "--out", folder, *whole.flags)
     wait_for(folder / "run.json", process)
     for newest in ("checkpoints/step-*", "model"):
         time.sleep(generator.uniform(0.0, 0.4))
@@ -70,7 +61,7 @@ def test_a_signal_at_any_moment_is_one_line_and_a_run_to_resume(
     number: signal.Signals, whole: SimpleNamespace, undisturbed: Path, installed: Installed, tmp_path: Path, agree: Any
 ) -> None:
     folder = tmp_path / "stopped"
-    process = installed("train", whole.data, "--out", folder, *FLAGS)
+    process = installed("train", whole.data, "--out", folder, *whole.flags)
     wait_for(folder / "checkpoints", process)
     time.sleep(0.1)
     asked = time.monotonic()
@@ -93,3 +84,11 @@ def test_a_signal_at_start_up_leaves_nothing(installed: Installed, tmp_path: Pat
         error = ended(process, 143)
     assert error.splitlines()[-1] == "unspool: stopped"
     assert not (tmp_path / "never").exists()
+
+
+def test_reruns_are_the_same_bits_anywhere(
+    whole: SimpleNamespace, undisturbed: Path, installed: Installed, tmp_path: Path, agree: Any
+) -> None:
+    elsewhere = {"PYTHONHASHSEED": "77", "TZ": "Asia/Kathmandu", "LC_ALL": "C", "LANG": "C", "HOME": "/nowhere"}
+    ended(installed("train", whole.data, "--out", tmp_path / "again", *whole.flags, **elsewhere))
+    assert agree(tmp_path / "again", undisturbed)
