@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import threading
@@ -55,6 +56,25 @@ def test_outside_a_signal_raises(number: int) -> None:
     with pytest.raises(Interrupted, match=r"^stopped$") as error:
         send(number)
     assert error.value.signal_number == number
+
+
+def test_a_signal_that_a_library_swallowed_still_stops() -> None:
+    raise_on_signal()
+    with contextlib.suppress(Interrupted):
+        send(signal.SIGTERM)
+    with listening() as stop:
+        assert stop.requested == signal.SIGTERM
+    raise_on_signal()
+    with listening() as stop:
+        assert stop.requested is None
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_outside_a_second_signal_does_what_it_does_without_us(number: int) -> None:
+    raise_on_signal()
+    with pytest.raises(Interrupted):
+        send(number)
+    assert [signal.getsignal(each) for each in SIGNALS] == [signal.SIG_DFL, signal.SIG_DFL]
 
 
 def test_the_handlers_come_back_also_after_an_error() -> None:

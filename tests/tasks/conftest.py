@@ -54,7 +54,7 @@ class StopAt(Callback):
 
 @pytest.fixture(scope="session")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
-    """The reviews and a run on them that nothing disturbed: `data`, `folder`, `settings`, and `flags` for longer ones."""
+    """The reviews and a run on them that nothing disturbed: `data`, `folder`, `settings`; `flags` make a longer one."""
     folder = tmp_path_factory.mktemp("whole")
     data = write_table(folder / "reviews.tsv", review_rows())
     run.start(run.Request(data, TINY), folder / "run")

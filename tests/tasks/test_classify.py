@@ -1,0 +1,211 @@
+"""What is decided about the texts before the first step, and what is said about it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from unspool.errors import DataError, SettingError, TrainingError
+from unspool.tasks import classify, run
+
+TEXTS = [f"{'fine' if n % 2 else 'dull'} film number {n}" for n in range(40)]
+LABELS = ["pos" if n % 2 else "neg" for n in range(40)]
+GIVEN: dict[str, Any] = {"model": "gru", "hidden": 4, "embedding": 4, "level": "word", "min_count": 1}
+
+
+def prepared(texts: list[str], labels: list[str], **more: Any) -> tuple[classify.Prepared, list[str]]:
+    told: list[str] = []
+    named = {name: more.pop(name) for name in ("names", "validation", "vectors") if name in more}
+    return classify.prepare(texts, labels, {**GIVEN, **more}, notice=told.append, **named), told
+
+
+def starting(told: list[str], word: str) -> str:
+    found = [line for line in told if line.split()[0] == word]
+    assert len(found) == 1, told
+    return found[0]
+
+
+def test_labels_are_counted_most_frequent_first_and_sorted_as_columns() -> None:
+    found, told = prepared([*TEXTS, "more"], [*LABELS, "neg"])
+    assert starting(told, "labels") == "labels     2: neg 21, pos 20"
+    assert found.labels == ["neg", "pos"]
+
+
+def test_many_labels_are_cut_and_strange_ones_are_harmless() -> None:
+    labels = [f"label {n % 10}\x1b[31m" for n in range(40)]
+    _, told = prepared(TEXTS, labels)
+    line = starting(told, "labels")
+    assert line.startswith("labels     10: ")
+    assert line.endswith(", …")
+    assert "\x1b" not in line
+
+
+def test_labels_stay_what_they_are() -> None:
+    labels = (["01", "1", "nan", "NA", "None", "true"] * 7)[:40]
+    assert prepared(TEXTS, labels)[0].labels == sorted(set(labels))
+
+
+def test_copies_and_conflicts_are_told() -> None:
+    _, told = prepared([*TEXTS, TEXTS[0], TEXTS[1]], [*LABELS, LABELS[0], LABELS[0]])
+    assert starting(told, "copies") == "copies     2 texts (4.8%) stand more than once"
+    assert "different labels" in starting(told, "conflicts")
+
+
+def test_nothing_is_said_about_what_is_not_there() -> None:
+    _, told = prepared(TEXTS, LABELS)
+    assert {line.split()[0] for line in told} == {"labels", "split", "tokens", "batches"}
+
+
+def test_copies_stay_on_one_side_of_the_split() -> None:
+    texts = [text for text in TEXTS for _ in range(3)]
+    found, _ = prepared(texts, [label for label in LABELS for _ in range(3)])
+    assert not set(found.train.texts) & set(found.validation.texts)
+    assert sorted(found.train.texts + found.validation.texts) == sorted(texts)
+
+
+@pytest.mark.parametrize(("rows", "words"), [(1, "1 label has one text"), (2, "2 labels have one text")])
+def test_a_label_with_one_text_is_told_and_trained_on(rows: int, words: str) -> None:
+    rare = [f"rare {n}" for n in range(rows)]
+    found, told = prepared([*TEXTS, *rare], [*LABELS, *rare])
+    assert words in starting(told, "rare")
+    assert set(rare) <= set(found.train.texts)
+
+
+def test_the_vocabulary_is_the_training_parts_alone() -> None:
+    found, _ = prepared(TEXTS, LABELS)
+    assert found.tokenizer is not None
+    known = {found.tokenizer.token(index) for index in range(2, found.tokenizer.size)}
+    numbers = {text.split()[-1] for text in found.validation.texts}
+    assert len(numbers) == len(found.validation.texts) > 0
+    assert not numbers & known
+    assert {text.split()[-1] for text in found.train.texts} <= known
+
+
+def test_a_token_of_the_validation_part_is_in_no_file_of_the_model(tmp_path: Path) -> None:
+    texts = [f"{text} secret{n:03d}" for n, text in enumerate(TEXTS)]
+    path = tmp_path / "texts.tsv"
+    path.write_text("text\tlabel\n" + "".join(f"{t}\t{label}\n" for t, label in zip(texts, LABELS, strict=True)))
+    finished = run.start(run.Request(path, {**GIVEN, "epochs": 1}), tmp_path / "run")
+    held_out = classify.prepare(texts, LABELS, GIVEN).validation.texts
+    content = b"".join(file.read_bytes() for file in finished.model.iterdir())
+    assert b"secret" in content  # those trained on are there
+    for text in held_out:
+        assert text.split()[-1].encode() not in content
+
+
+def test_a_validation_file_with_labels_never_trained() -> None:
+    other = (["a film", "new film", "odd film", TEXTS[3]], ["pos", "strange\x07", "odd", "neg"])
+    found, told = prepared(TEXTS, LABELS, validation=other)
+    assert starting(told, "validation") == (
+        r"validation 2 texts have labels never seen in training and are left out: odd, strange\x07"
+    )
+    assert starting(told, "overlap") == "overlap    1 validation texts (25.0%) also stand in training"
+    assert "2 validation from the second file" in starting(told, "split")
+    assert found.labels == ["neg", "pos"]
+    assert found.validation.texts == ["a film", TEXTS[3]]
+    assert found.validation.truth.tolist() == [1, 0]
+
+
+def test_a_validation_file_without_a_known_label_is_refused() -> None:
+    with pytest.raises(DataError, match="no label of the validation file stands in the training file"):
+        prepared(TEXTS, LABELS, validation=(["x"], ["other"]))
+
+
+def test_too_few_texts_to_validate_on_are_refused() -> None:
+    with pytest.raises(DataError, match="give more texts, or a file with --validation-data"):
+        prepared(["fine", "dull"], ["pos", "neg"])
+
+
+REFUSED: dict[str, tuple[dict[str, Any], str]] = {
+    "vectors_mode": ({"vectors_mode": "static"}, "--vectors-mode has no effect without --vectors"),
+    "byte": ({"level": "byte", "min_count": 2}, "--min-count has no effect at level byte"),
+    "unknown": ({"hiden": 3}, r"there is no setting 'hiden' \(did you mean 'hidden'"),
+    "no effect": ({"filters": 3}, "--filters has no effect on the model 'gru'"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_a_setting_without_effect_is_refused(case: str) -> None:
+    settings, words = REFUSED[case]
+    with pytest.raises(SettingError, match=words):
+        prepared(TEXTS, LABELS, **settings)
+
+
+def test_bow_knows_words_and_characters_only() -> None:
+    with pytest.raises(SettingError, match="--level bpe has no effect on the model 'bow'"):
+        classify.prepare(TEXTS, LABELS, {"model": "bow", "level": "bpe"})
+
+
+def test_vectors_settle_the_width_and_start_the_words(tmp_path: Path) -> None:
+    path = tmp_path / "vectors.txt"
+    path.write_text("fine 1 2 3\nunheard 4 5 6\n")
+    found, told = prepared(TEXTS, LABELS, vectors=path, embedding=3)
+    assert found.vectors is not None
+    assert found.settings.embedding == 3
+    assert found.tokenizer is not None
+    assert starting(told, "vectors").startswith(f"vectors    1 of {found.tokenizer.size - 2} words found, 3 wide")
+    assert [1.0, 2.0, 3.0] in found.vectors.tolist()
+    with pytest.raises(SettingError, match="--embedding is 4 but the vectors have 3 columns"):
+        prepared(TEXTS, LABELS, vectors=path)
+    with pytest.raises(SettingError, match="--vectors needs --level word"):
+        prepared(TEXTS, LABELS, vectors=path, embedding=3, level="char")
+
+
+def test_the_plan_is_told_in_figures() -> None:
+    found, told = prepared([f"{text} {'x ' * 30}" for text in TEXTS], LABELS, max_length=10, epochs=7, batch_size=16)
+    assert "34 a text; 100.0% are longer than 10 and are cut (--max-length)" in starting(told, "tokens")
+    assert starting(told, "batches") == "batches    3 of 16 texts, 0.0% padding, at most 7 epochs"
+    assert found.data is not None
+    assert found.data.train.lengths.tolist() == [10] * 36
+
+
+def test_epochs_follow_from_the_number_of_steps() -> None:
+    few, _ = prepared(TEXTS, LABELS)
+    many, _ = prepared(TEXTS, LABELS, batch_size=1)
+    assert few.settings.epochs == classify.MOST_EPOCHS
+    assert many.settings.epochs == min(classify.MOST_EPOCHS, int(np.ceil(classify.TARGET_STEPS / 36)))
+
+
+def test_every_training_tells_the_baseline_and_the_size() -> None:
+    found, told = prepared(TEXTS, LABELS, epochs=1)
+    outcome = classify.fit(found, notice=told.append)
+    assert starting(told, "baseline").startswith("baseline   bow (linear, TF-IDF n-grams): accuracy ")
+    assert starting(told, "model") == f"model      gru, {outcome.predictor.parameters():,} parameters"
+    weights = sum(value.numel() for value in outcome.predictor.network.state_dict().values())  # type: ignore[union-attr]
+    assert classify.network_bytes(found) == 4 * weights
+
+
+def test_texts_without_a_word_train_all_the_same() -> None:
+    texts = ["!?"[n % 2] * (1 + n // 2) for n in range(40)]
+    found, _ = prepared(texts, LABELS, epochs=1)
+    assert 0 <= classify.fit(found).baseline["accuracy"] <= 1
+
+
+def test_memory_that_cannot_be_had_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory")
+
+    found, _ = prepared(TEXTS, LABELS, epochs=1)
+    monkeypatch.setattr(classify, "_network", refuse)
+    with pytest.raises(TrainingError, match="memory ran out at batch size 32: lower --batch-size or --max-length"):
+        classify.fit(found)
+
+
+def test_a_signal_outside_the_loop_names_the_command_too(whole: SimpleNamespace, tmp_path: Path) -> None:
+    def stop(_: str) -> None:
+        raise run.Interrupted("stopped", 15)
+
+    def at(word: str) -> Callable[[str], None]:
+        return lambda line: stop(line) if line.startswith(word) else None
+
+    with pytest.raises(run.Interrupted, match=r"^stopped$"):
+        run.start(run.Request(whole.data, whole.settings), tmp_path / "run", notice=at("batches"))
+    assert not (tmp_path / "run").exists()
+    with pytest.raises(run.Interrupted, match=r"^stopped; go on with: unspool resume .*run$"):
+        run.start(run.Request(whole.data, whole.settings), tmp_path / "run", notice=at("baseline"))
+    run.resume(tmp_path / "run")
