@@ -58,9 +58,7 @@ def _print_warnings(figures: dict[str, Any], most: int = 10) -> None:
     if figures["copies"]:
         result(f"copies             {figures['copies']:,} texts stand more than once")
     if figures["conflicting"]:
-        result(
-            f"conflicts          {figures['conflicting']:,} texts stand with different labels"
-        )
+        result(f"conflicts          {figures['conflicting']:,} texts stand with different labels")
     if figures["unknown_rate"]:
         result(f"unknown tokens     {figures['unknown_rate']:.2%}")
     unseen = figures["unseen_labels"]
