@@ -251,3 +251,9 @@ def test_a_reader_sees_the_old_file_or_the_new(tmp_path: Path) -> None:
     done.set()
     watcher.join()
     assert sizes <= {10, 100_000}
+
+
+def test_a_folder_that_cannot_be_made_for_its_files_is_told_with_their_size(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(TrainingError, match=r"file/model \(7 bytes\) cannot be written: Not a directory"):
+        files.publish_folder(tmp_path / "file" / "model", {"a": b"four", "b": b"thr"})

@@ -60,6 +60,16 @@ def test_what_differs_is_named_and_allowed_by_a_flag(
     assert agree(folder, whole.folder)
 
 
+def test_changed_vectors_are_refused(whole: SimpleNamespace, tmp_path: Path) -> None:
+    vectors = tmp_path / "vectors.txt"
+    vectors.write_text("fine 1 2 3 4 5\ndull 5 4 3 2 1\n")
+    run.start(run.Request(whole.data, whole.settings, vectors=vectors), tmp_path / "run")
+    run.resume(tmp_path / "run")
+    vectors.write_text("fine 1 2 3 4 6\ndull 5 4 3 2 1\n")
+    with pytest.raises(UsageError, match=r"differs from the run: vectors was \w+…, is \w+…. Go on"):
+        run.resume(tmp_path / "run")
+
+
 def test_several_changes_are_all_named(stopped: Stopped) -> None:
     folder = stopped()
     edit(folder, "facts", "torch", value="1.0")

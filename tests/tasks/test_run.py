@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import stat
+import time
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,7 @@ class StopAt(Callback):
 def test_a_stopped_run_resumes_to_the_same_bits(reviews: Path, tmp_path: Path, step: int) -> None:
     request = run.Request(reviews, TINY)
     whole = run.start(request, tmp_path / "whole")
-    with pytest.raises(Interrupted, match=f"stopped after step {step}; go on with: unspool resume") as stopped:
+    with pytest.raises(Interrupted, match=rf"^stopped after step {step}; go on with: unspool resume \S+$") as stopped:
         run.start(request, tmp_path / "stopped", callbacks=(StopAt(step),))
     assert stopped.value.signal_number == signal.SIGTERM
     resumed = run.resume(tmp_path / "stopped")
@@ -145,6 +146,12 @@ def test_minutes_end_the_training_early(reviews: Path, tmp_path: Path) -> None:
     finished = run.start(request, tmp_path / "run")
     assert 1 <= finished.outcome.epochs < 5_000
     assert finished.outcome.seconds < 30
+
+
+def test_minutes_count_from_the_moment_given(reviews: Path, tmp_path: Path) -> None:
+    request = run.Request(reviews, {**TINY, "epochs": 100_000, "patience": 100_000, "minutes": 10.0})
+    finished = run.start(request, tmp_path / "run", started=time.monotonic() - 599.0)
+    assert finished.outcome.seconds < 10
 
 
 def test_steps_seed_themselves() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 from unspool.cli.output import note, stderr_console
@@ -20,8 +21,10 @@ def resume(run: Path, *, allow_changed: bool = False, json: bool = False) -> Non
     json
         End with one JSON object on stdout.
     """
+    started = time.monotonic()  # loading torch counts in --minutes
     from unspool.tasks import run as runs
     from unspool.training.callbacks import ProgressBar
 
     bar = ProgressBar(stderr_console())
-    tell(runs.resume(run, allow_changed=allow_changed, callbacks=(bar,), notice=note), json=json)
+    finished = runs.resume(run, allow_changed=allow_changed, callbacks=(bar,), notice=note, started=started)
+    tell(finished, json=json)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -47,6 +48,7 @@ def train(
     json
         End with one JSON object on stdout.
     """
+    started = time.monotonic()  # loading torch counts in --minutes
     from unspool import corpora
     from unspool.tasks import run
     from unspool.training.callbacks import ProgressBar
@@ -61,7 +63,8 @@ def train(
     )
     folder = out or run.free_folder(Path(data))
     note(f"task       {task}: one label for each text")
-    finished = run.start(request, folder, callbacks=(ProgressBar(stderr_console()),), notice=note)
+    bar = ProgressBar(stderr_console())
+    finished = run.start(request, folder, callbacks=(bar,), notice=note, started=started)
     tell(finished, json=json)
 
 

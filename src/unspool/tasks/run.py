@@ -78,12 +78,14 @@ def start(
     *,
     callbacks: Sequence[Callback] = (),
     notice: Callable[[str], None] = lambda _: None,
+    started: float | None = None,
 ) -> Finished:
     """Read, prepare, make the run's folder, train and publish the model.
 
+    started: the `time.monotonic()` value from which `minutes` count; now when None.
     Raises UsageError before anything is written when the folder is taken, or the data or a setting cannot be used.
     """
-    started = time.monotonic()
+    started = time.monotonic() if started is None else started
     if folder.exists():
         raise UsageError(
             f"{shorten(folder, 300)} exists: choose another --out, or unspool resume {shorten(folder, 300)}"
@@ -101,13 +103,14 @@ def resume(
     allow_changed: bool = False,
     callbacks: Sequence[Callback] = (),
     notice: Callable[[str], None] = lambda _: None,
+    started: float | None = None,
 ) -> Finished:
     """Take up a run where its newest undamaged checkpoint stands.
 
     Raises UsageError naming what differs from the run when data, settings or versions changed, unless
-    `allow_changed`; another thread count is only told.
+    `allow_changed`; another thread count is only told. started: as for `start`; the time used before counts too.
     """
-    started = time.monotonic()
+    started = time.monotonic() if started is None else started
     if not (folder / RUN_FILE).exists():
         raise ModelFileError(f"{shorten(folder, 300)} is not a run: it has no {RUN_FILE}")
     values = files.read_json(folder / RUN_FILE)
