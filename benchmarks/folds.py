@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from unspool.models import bow
-from unspool.tasks import classify
+from unspool.tasks.classify import fitting
 from unspool.text.readers import read_labelled
 from unspool.text.splitting import folds
 
@@ -38,8 +38,8 @@ def main() -> None:
 def _fold(data, train, test, given, vectors, k):  # type: ignore[no-untyped-def]
     started = time.monotonic()
     texts, labels = [data.texts[i] for i in train], [data.labels[i] for i in train]
-    prepared = classify.prepare(texts, labels, given, vectors=vectors)
-    outcome = classify.fit(prepared)
+    prepared = fitting.prepare(texts, labels, given, vectors=vectors)
+    outcome = fitting.fit(prepared)
     names = {label: i for i, label in enumerate(prepared.labels)}
     asked = [data.texts[i] for i in test]
     truth = np.array([names[data.labels[i]] for i in test])

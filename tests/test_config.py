@@ -92,7 +92,7 @@ def test_a_setting_without_effect_is_refused_for_every_model(model: str) -> None
 
 def test_uses_says_what_the_field_says() -> None:
     assert {name for name in Settings.model_fields if uses("bow", name)} == {
-        "model", "level", "lowercase", "min_count", "validation", "seed",
+        "task", "model", "level", "lowercase", "min_count", "validation", "seed",
     }  # fmt: skip
     assert [model for model in MODELS if uses(model, "reset_after")] == ["gru", "cnn-gru"]
     assert [model for model in MODELS if uses(model, "region_sizes")] == ["cnn"]

@@ -24,6 +24,7 @@ from pydantic import (
 
 from unspool.errors import SettingError, nearest, shorten
 
+Task = Literal["classify"]
 Cell = Literal["rnn", "gru", "lstm", "peephole", "prototype", "normalised", "pseudo", "mingru", "qrnn"]
 Level = Literal["word", "char", "byte", "bpe"]
 Pooling = Literal["last", "max", "mean", "mean+variance", "attention"]
@@ -35,6 +36,8 @@ CNN_CELLS = tuple(f"cnn-{cell}" for cell in CELLS)
 CNNS = ("cnn", "stacked-cnn", "dilated-cnn")
 NETWORKS = (*CELLS, *CNNS, *CNN_CELLS)
 MODELS = (*NETWORKS, "bow")
+TASKS: tuple[str, ...] = get_args(Task)
+MODELS_OF: dict[str, tuple[str, ...]] = {"classify": MODELS}
 POOLED_INSIDE = ("cnn", "stacked-cnn")  # a convolution that pools by itself leaves no steps to choose from
 
 MOST_SIZES = 16
@@ -54,6 +57,7 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, protected_namespaces=())
 
+    task: Task = Field("classify", description="What is learned: " + ", ".join(get_args(Task)))
     model: str = Field("lstm", description="Network: " + ", ".join((*CELLS, *CNNS, "cnn-<cell>", "bow")))
 
     level: Level | None = Field(None, description="Token level; found from the texts when not given")
@@ -109,7 +113,7 @@ class Settings(BaseModel):
 
 
 RECURRENT = frozenset((*CELLS, *CNN_CELLS))
-_BOW = frozenset(("model", "level", "lowercase", "min_count", "validation", "seed"))
+_BOW = frozenset(("task", "model", "level", "lowercase", "min_count", "validation", "seed"))
 _ONLY: dict[str, frozenset[str]] = {
     "hidden": RECURRENT,
     "layers": RECURRENT | {"dilated-cnn", "stacked-cnn"},
@@ -127,8 +131,20 @@ _ONLY: dict[str, frozenset[str]] = {
 }
 
 
-def uses(model: str, setting: str) -> bool:
-    """Whether `setting` has an effect on `model`."""
+# The tasks in which a setting has an effect; all of them when it is not listed.
+_TASKS_ONLY: dict[str, frozenset[str]] = {}
+
+
+def settings_of(task: str) -> tuple[str, ...]:
+    """The settings that have an effect in `task`, the name of the task left out."""
+    everywhere = frozenset(TASKS)
+    return tuple(name for name in Settings.model_fields if name != "task" and task in _TASKS_ONLY.get(name, everywhere))
+
+
+def uses(model: str, setting: str, task: str = "classify") -> bool:
+    """Whether `setting` has an effect on `model` when it learns `task`."""
+    if setting != "task" and setting not in settings_of(task):
+        return False
     if model == "bow":
         return setting in _BOW
     return model in _ONLY.get(setting, frozenset(NETWORKS))
@@ -143,8 +159,11 @@ def resolve(recipe: Mapping[str, Any], given: Mapping[str, Any]) -> Settings:
         if name not in Settings.model_fields:
             raise SettingError(f"there is no setting {shorten(name)!r}{nearest(name, Settings.model_fields)}")
     settings = parse({**recipe, **given})
-    if useless := [name for name in given if not uses(settings.model, name)]:
-        raise SettingError(f"{flag(useless[0])} has no effect on the model {settings.model!r}: leave it out")
+    if useless := [name for name in given if not uses(settings.model, name, settings.task)]:
+        where = f"the model {settings.model!r}"
+        if useless[0] not in settings_of(settings.task):
+            where = f"the task {settings.task!r}"
+        raise SettingError(f"{flag(useless[0])} has no effect on {where}: leave it out")
     return settings
 
 
@@ -163,6 +182,9 @@ def parse(values: Mapping[str, Any]) -> Settings:
         raise SettingError(
             f"there is no model {shorten(settings.model)!r}{nearest(settings.model, MODELS)}; known: {known}"
         )
+    if settings.model not in MODELS_OF[settings.task]:
+        fitting = ", ".join(MODELS_OF[settings.task])
+        raise SettingError(f"the model {settings.model!r} does not learn the task {settings.task!r}; use {fitting}")
     if not settings.region_sizes or not all(1 <= size <= 64 for size in settings.region_sizes):
         raise SettingError(f"--region-sizes is {settings.region_sizes}: expected one or more sizes from 1 to 64")
     _check_together(settings)

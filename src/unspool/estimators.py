@@ -18,12 +18,10 @@ from rich.console import Console
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
-from unspool import config
-from unspool import predictor as predictors
-from unspool.config import Settings
-from unspool.errors import DataError, UsageError, shorten
-from unspool.tasks import classify
-from unspool.tasks.card import make_card, make_readme
+from unspool import config, predictors
+from unspool.errors import DataError, ModelFileError, UsageError, shorten
+from unspool.tasks.classify import fitting
+from unspool.tasks.classify.card import make_card, make_readme
 from unspool.training.callbacks import ProgressBar
 
 _NUMBERS = str.maketrans("uf", "ii")  # numpy's kinds of numbers, as one
@@ -42,7 +40,7 @@ class SequenceClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     Attributes:
         classes_: labels in the order of the columns of `predict_proba`.
         validation_, baseline_: figures on the part held out by `fit`, of the network and of the linear baseline.
-        predictor_: the trained `unspool.predictor.Predictor`.
+        predictor_: the trained `unspool.predictors.ClassifierPredictor`.
 
     Example:
         >>> classifier = SequenceClassifier(model="gru").fit(texts, labels)  # doctest: +SKIP
@@ -94,7 +92,7 @@ class SequenceClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         verbose: bool = False,
     ) -> None:
         arguments = dict(locals())
-        for name in ("model", *Settings.model_fields, "vectors", "verbose"):
+        for name in (*config.settings_of("classify"), "vectors", "verbose"):
             setattr(self, name, arguments[name])
 
     def fit(self, X: Iterable[str], y: Iterable[Any]) -> Self:
@@ -108,7 +106,7 @@ class SequenceClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             raise DataError("y must hold at least two different labels")
         names = [str(label) for label in classes.tolist()]
         started, notice = time.monotonic(), _note if self.verbose else _quiet
-        prepared = classify.prepare(
+        prepared = fitting.prepare(
             texts,
             [names[index] for index in truth],
             self._given(),
@@ -117,7 +115,7 @@ class SequenceClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             notice=notice,
         )
         minutes = prepared.settings.minutes
-        outcome = classify.fit(
+        outcome = fitting.fit(
             prepared,
             deadline=None if minutes is None else started + 60 * minutes,
             callbacks=(ProgressBar(Console(stderr=True)),) if self.verbose else (),
@@ -148,8 +146,10 @@ class SequenceClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
-        """A fitted estimator from a model folder; its labels are strings. ModelFileError as `predictor.load`."""
+        """A fitted estimator from a model folder; its labels are strings. ModelFileError as `predictors.load`."""
         loaded = predictors.load(Path(path))
+        if not isinstance(loaded, predictors.ClassifierPredictor):
+            raise ModelFileError(f"{shorten(path, 300)} is a model of the task {loaded.task!r}, not a classifier")
         estimator = cls(**_arguments(loaded))
         estimator.predictor_ = loaded
         estimator.classes_ = np.array(loaded.labels)
@@ -162,11 +162,11 @@ class SequenceClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return tags
 
     def _given(self) -> dict[str, Any]:
-        values = {name: getattr(self, name) for name in Settings.model_fields}
+        values = {name: getattr(self, name) for name in config.settings_of("classify")}
         return {name: value for name, value in values.items() if value is not None}
 
 
-def _arguments(loaded: predictors.Predictor) -> dict[str, Any]:
+def _arguments(loaded: predictors.ClassifierPredictor) -> dict[str, Any]:
     """The arguments with which `fit` would settle on the loaded model's settings again.
 
     Left out is what has no effect there, and how vectors were used, as their file is not part of the model.
@@ -176,7 +176,7 @@ def _arguments(loaded: predictors.Predictor) -> dict[str, Any]:
     return {
         name: value
         for name, value in settings.model_dump().items()
-        if value is not None and name not in left_out and config.uses(settings.model, name)
+        if value is not None and name not in ("task", *left_out) and config.uses(settings.model, name)
     }
 
 

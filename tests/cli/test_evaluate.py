@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as reference
 
-from unspool import predictor
+from unspool import predictors
 
 Command = Callable[..., tuple[int, list[str], str]]
 GOOD, BAD, NEW = "good\x1b[31m", "bad\nlabel", "never\x9b seen"
@@ -29,7 +29,7 @@ def test_json_agrees_with_scikit_learn(model: Path, data: Path, command: Command
     code, out, _ = command("evaluate", model, data, "--json")
     assert (code, len(out)) == (0, 1)
     figures = strict(out[0])
-    loaded = predictor.load(model)
+    loaded = predictors.load(model)
     log_shares = loaded.log_probabilities([text for text, _ in ROWS])
     truth, answers = [label for _, label in ROWS], [loaded.labels[i] for i in log_shares.argmax(axis=1)]
     assert figures["accuracy"] == pytest.approx(reference.accuracy_score(truth, answers))

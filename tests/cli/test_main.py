@@ -68,7 +68,7 @@ def last_line(arguments: list[str], capfd: pytest.CaptureFixture[str]) -> tuple[
         ("train DATA --separator pip", "separator"),
         ("train DATA --config none.toml", "none.toml cannot be read"),
         ("train", "requires an argument"),
-        ("train DATA b c", "Unused Tokens"),
+        ("train DATA DATA", "labelled texts come as one file or folder"),
         ("train nothing.tsv", "nothing.tsv"),
         ("evaluate nothing DATA", "there is no model at nothing"),
         ("predict nothing x", "there is no model at nothing"),

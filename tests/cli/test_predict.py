@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from unspool import predictor
+from unspool import predictors
 
 Command = Callable[..., tuple[int, list[str], str]]
 STRANGE = [
@@ -31,7 +31,7 @@ STRANGE = [
 
 
 def expected(model: Path, texts: list[str]) -> list[str]:
-    loaded = predictor.load(model)
+    loaded = predictors.load(model)
     shares = np.exp(np.concatenate([loaded.log_probabilities([text]) for text in texts]))  # each text alone
     shown = {"good\x1b[31m": "good\\x1b[31m", "bad\nlabel": "bad\\nlabel"}
     return [f"{shown[loaded.labels[row.argmax()]]}\t{row.max():.4f}" for row in shares]

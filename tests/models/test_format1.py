@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from unspool import predictor
+from unspool import predictors
 
 STORED = Path(__file__).parent / "format1"
 ANSWERS = json.loads((STORED / "answers.json").read_text(encoding="utf-8"))
@@ -19,7 +19,7 @@ ANSWERS = json.loads((STORED / "answers.json").read_text(encoding="utf-8"))
 
 @pytest.mark.parametrize("name", sorted(ANSWERS["log_probabilities"]))
 def test_a_stored_model_gives_its_stored_answers(name: str) -> None:
-    loaded = predictor.load(STORED / name)
+    loaded = predictors.load(STORED / name)
     assert loaded.settings.model == name
     answers = loaded.log_probabilities(ANSWERS["texts"])
     assert answers == pytest.approx(np.array(ANSWERS["log_probabilities"][name]), abs=1e-6)

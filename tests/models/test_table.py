@@ -16,7 +16,7 @@ from unspool.errors import SettingError
 from unspool.models.classifier import Batch, Classifier
 from unspool.models.recipes import recipe
 from unspool.nn.pooling import POOLINGS
-from unspool.tasks import classify
+from unspool.tasks.classify import fitting
 
 SMALL: dict[str, Any] = {
     "embedding": 6,
@@ -159,10 +159,10 @@ def trained(folder: Path, **given: Any) -> list[bytes]:
     vectors.write_text("".join(f"{word} {n} 0.5 1\n" for n, word in enumerate(("fine", "dull", "film", "end"))))
     settings = {"model": "cnn", "filters": 4, "epochs": 6, "level": "word", "max_length": 4, "batch_size": 8, **given}
     with_vectors = {"vectors": vectors} if settings["level"] == "word" else {}
-    prepared = classify.prepare(FILMS, ["pos", "neg"] * 12, settings, **with_vectors)
+    prepared = fitting.prepare(FILMS, ["pos", "neg"] * 12, settings, **with_vectors)
     minutes = prepared.settings.minutes
     deadline = None if minutes is None else time.monotonic() + 60 * minutes
-    network = classify.fit(prepared, deadline=deadline).predictor.network
+    network = fitting.fit(prepared, deadline=deadline).predictor.network
     assert isinstance(network, Classifier)
     return [value.numpy().tobytes() for value in network.state_dict().values()]
 
@@ -175,7 +175,7 @@ def test_a_setting_of_the_training_has_an_effect(name: str, tmp_path: Path) -> N
 def test_patience_ends_a_training_that_gets_no_better() -> None:
     given = {"model": "cnn", "filters": 4, "embedding": 4, "epochs": 30, "learning_rate": 1e-9, "level": "word"}
     epochs = [
-        classify.fit(classify.prepare(FILMS, ["pos", "neg"] * 12, {**given, "patience": patience})).epochs
+        fitting.fit(fitting.prepare(FILMS, ["pos", "neg"] * 12, {**given, "patience": patience})).epochs
         for patience in (1, 30)
     ]
     assert epochs[0] < epochs[1] == 30
@@ -188,7 +188,7 @@ def test_residual_with_one_layer_is_refused(model: str) -> None:
 
 
 def test_the_tables_name_every_setting() -> None:
-    assert {"model", *OTHER, *FLOW} == set(Settings.model_fields)
+    assert {"task", "model", *OTHER, *FLOW} == set(Settings.model_fields)
 
 
 def test_max_norm_holds_after_a_step() -> None:

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from unspool.errors import Interrupted
-from unspool.tasks import run
+from unspool.tasks import Request, run
 from unspool.training.callbacks import Callback
 from unspool.training.checkpoint import Progress
 
@@ -57,7 +57,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
     """The reviews and a run on them that nothing disturbed: `data`, `folder`, `settings`; `flags` make a longer one."""
     folder = tmp_path_factory.mktemp("whole")
     data = write_table(folder / "reviews.tsv", review_rows())
-    run.start(run.Request(data, TINY), folder / "run")
+    run.start(Request(data, TINY), folder / "run")
     return SimpleNamespace(data=data, folder=folder / "run", settings=TINY, flags=FLAGS)
 
 
@@ -77,7 +77,7 @@ def stopped(whole: SimpleNamespace, tmp_path: Path) -> Callable[..., Path]:
 
     def make(step: int = 12) -> Path:
         with pytest.raises(Interrupted):
-            run.start(run.Request(whole.data, TINY), tmp_path / "stopped", callbacks=(StopAt(step),))
+            run.start(Request(whole.data, TINY), tmp_path / "stopped", callbacks=(StopAt(step),))
         return tmp_path / "stopped"
 
     return make

@@ -11,17 +11,18 @@ import numpy as np
 import pytest
 
 from unspool.errors import DataError, SettingError, TrainingError
-from unspool.tasks import classify, run
+from unspool.tasks import Request, run
+from unspool.tasks.classify import fitting
 
 TEXTS = [f"{'fine' if n % 2 else 'dull'} film number {n}" for n in range(40)]
 LABELS = ["pos" if n % 2 else "neg" for n in range(40)]
 GIVEN: dict[str, Any] = {"model": "gru", "hidden": 4, "embedding": 4, "level": "word", "min_count": 1}
 
 
-def prepared(texts: list[str], labels: list[str], **more: Any) -> tuple[classify.Prepared, list[str]]:
+def prepared(texts: list[str], labels: list[str], **more: Any) -> tuple[fitting.Prepared, list[str]]:
     told: list[str] = []
     named = {name: more.pop(name) for name in ("names", "validation", "vectors") if name in more}
-    return classify.prepare(texts, labels, {**GIVEN, **more}, notice=told.append, **named), told
+    return fitting.prepare(texts, labels, {**GIVEN, **more}, notice=told.append, **named), told
 
 
 def starting(told: list[str], word: str) -> str:
@@ -90,8 +91,8 @@ def test_a_token_of_the_validation_part_is_in_no_file_of_the_model(tmp_path: Pat
     texts = [f"{text} secret{n:03d}" for n, text in enumerate(TEXTS)]
     path = tmp_path / "texts.tsv"
     path.write_text("text\tlabel\n" + "".join(f"{t}\t{label}\n" for t, label in zip(texts, LABELS, strict=True)))
-    finished = run.start(run.Request(path, {**GIVEN, "epochs": 1}), tmp_path / "run")
-    held_out = classify.prepare(texts, LABELS, GIVEN).validation.texts
+    finished = run.start(Request(path, {**GIVEN, "epochs": 1}), tmp_path / "run")
+    held_out = fitting.prepare(texts, LABELS, GIVEN).validation.texts
     content = b"".join(file.read_bytes() for file in finished.model.iterdir())
     assert b"secret" in content  # those trained on are there
     for text in held_out:
@@ -138,7 +139,7 @@ def test_a_setting_without_effect_is_refused(case: str) -> None:
 
 def test_bow_knows_words_and_characters_only() -> None:
     with pytest.raises(SettingError, match="--level bpe has no effect on the model 'bow'"):
-        classify.prepare(TEXTS, LABELS, {"model": "bow", "level": "bpe"})
+        fitting.prepare(TEXTS, LABELS, {"model": "bow", "level": "bpe"})
 
 
 def test_vectors_settle_the_width_and_start_the_words(tmp_path: Path) -> None:
@@ -167,23 +168,23 @@ def test_the_plan_is_told_in_figures() -> None:
 def test_epochs_follow_from_the_number_of_steps() -> None:
     few, _ = prepared(TEXTS, LABELS)
     many, _ = prepared(TEXTS, LABELS, batch_size=1)
-    assert few.settings.epochs == classify.MOST_EPOCHS
-    assert many.settings.epochs == min(classify.MOST_EPOCHS, int(np.ceil(classify.TARGET_STEPS / 36)))
+    assert few.settings.epochs == fitting.MOST_EPOCHS
+    assert many.settings.epochs == min(fitting.MOST_EPOCHS, int(np.ceil(fitting.TARGET_STEPS / 36)))
 
 
 def test_every_training_tells_the_baseline_and_the_size() -> None:
     found, told = prepared(TEXTS, LABELS, epochs=1)
-    outcome = classify.fit(found, notice=told.append)
+    outcome = fitting.fit(found, notice=told.append)
     assert starting(told, "baseline").startswith("baseline   bow (linear, TF-IDF n-grams): accuracy ")
     assert starting(told, "model") == f"model      gru, {outcome.predictor.parameters():,} parameters"
     weights = sum(value.numel() for value in outcome.predictor.network.state_dict().values())  # type: ignore[union-attr]
-    assert classify.network_bytes(found) == 4 * weights
+    assert fitting.network_bytes(found) == 4 * weights
 
 
 def test_texts_without_a_word_train_all_the_same() -> None:
     texts = ["!?"[n % 2] * (1 + n // 2) for n in range(40)]
     found, _ = prepared(texts, LABELS, epochs=1)
-    assert 0 <= classify.fit(found).baseline["accuracy"] <= 1
+    assert 0 <= fitting.fit(found).baseline["accuracy"] <= 1
 
 
 def test_memory_that_cannot_be_had_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -191,9 +192,9 @@ def test_memory_that_cannot_be_had_is_one_sentence(monkeypatch: pytest.MonkeyPat
         raise RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory")
 
     found, _ = prepared(TEXTS, LABELS, epochs=1)
-    monkeypatch.setattr(classify, "_network", refuse)
+    monkeypatch.setattr(fitting, "_network", refuse)
     with pytest.raises(TrainingError, match="memory ran out at batch size 32: lower --batch-size or --max-length"):
-        classify.fit(found)
+        fitting.fit(found)
 
 
 def test_a_signal_outside_the_loop_names_the_command_too(whole: SimpleNamespace, tmp_path: Path) -> None:
@@ -204,8 +205,8 @@ def test_a_signal_outside_the_loop_names_the_command_too(whole: SimpleNamespace,
         return lambda line: stop(line) if line.startswith(word) else None
 
     with pytest.raises(run.Interrupted, match=r"^stopped$"):
-        run.start(run.Request(whole.data, whole.settings), tmp_path / "run", notice=at("batches"))
+        run.start(Request(whole.data, whole.settings), tmp_path / "run", notice=at("batches"))
     assert not (tmp_path / "run").exists()
     with pytest.raises(run.Interrupted, match=r"^stopped; go on with: unspool resume .*run$"):
-        run.start(run.Request(whole.data, whole.settings), tmp_path / "run", notice=at("baseline"))
+        run.start(Request(whole.data, whole.settings), tmp_path / "run", notice=at("baseline"))
     run.resume(tmp_path / "run")

@@ -14,7 +14,7 @@ import pytest
 
 from unspool.cli import run as command
 from unspool.errors import TrainingError
-from unspool.tasks import run
+from unspool.tasks import Request, run
 from unspool.training.callbacks import Callback
 from unspool.training.checkpoint import Progress
 
@@ -57,7 +57,7 @@ def test_a_disk_that_fills_up_ends_the_run_and_room_lets_it_go_on(
 ) -> None:
     folder = disk / "run"
     with pytest.raises(TrainingError, match=r"run/\S+ \([\d,]+ bytes\) cannot be written: No space left on device"):
-        run.start(run.Request(whole.data, whole.settings), folder, callbacks=(At(9, lambda: fill(disk, left)),))
+        run.start(Request(whole.data, whole.settings), folder, callbacks=(At(9, lambda: fill(disk, left)),))
     assert not list(folder.rglob("*.tmp"))
     (disk / "ballast").unlink()
     told: list[str] = []
@@ -70,7 +70,7 @@ def test_a_disk_that_fills_up_ends_the_run_and_room_lets_it_go_on(
 def test_a_disk_too_small_is_told_before_the_first_step(whole: SimpleNamespace, disk: Path) -> None:
     fill(disk, 8192)
     with pytest.raises(TrainingError, match=r"run needs [\d,]+ bytes for checkpoints, the disk has [\d,]+$"):
-        run.start(run.Request(whole.data, whole.settings), disk / "run")
+        run.start(Request(whole.data, whole.settings), disk / "run")
     assert not (disk / "run").exists()
 
 
@@ -79,7 +79,7 @@ def test_a_disk_that_can_only_be_read(whole: SimpleNamespace, disk: Path, capfd:
         subprocess.run(["mount", "-o", f"remount,{mode}", disk], check=True)
 
     with pytest.raises(TrainingError, match="cannot be written: Read-only file system"):
-        run.start(run.Request(whole.data, whole.settings), disk / "run", callbacks=(At(9, lambda: remount("ro")),))
+        run.start(Request(whole.data, whole.settings), disk / "run", callbacks=(At(9, lambda: remount("ro")),))
     capfd.readouterr()
     assert command(["resume", str(disk / "run")]) == 1
     last = capfd.readouterr().err.splitlines()[-1]
@@ -101,7 +101,7 @@ def test_a_limit_on_file_sizes_is_told(whole: SimpleNamespace, tmp_path: Path, a
         with pytest.raises(
             TrainingError, match=r"state\.safetensors \([\d,]+ bytes\) cannot be written: File too large"
         ):
-            run.start(run.Request(whole.data, whole.settings), tmp_path / "run", callbacks=(At(9, limit),))
+            run.start(Request(whole.data, whole.settings), tmp_path / "run", callbacks=(At(9, limit),))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     run.resume(tmp_path / "run")
@@ -116,5 +116,5 @@ def test_a_run_file_that_cannot_be_written_leaves_no_folder(
 
     monkeypatch.setattr(run.files, "publish", refuse)
     with pytest.raises(TrainingError, match=r"run\.json cannot be written"):
-        run.start(run.Request(whole.data, whole.settings), tmp_path / "run")
+        run.start(Request(whole.data, whole.settings), tmp_path / "run")
     assert not (tmp_path / "run").exists()

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from unspool.errors import DataError, ModelFileError, UsageError
-from unspool.tasks import run
+from unspool.tasks import Request, run
 
 Stopped = Callable[..., Path]
 
@@ -63,7 +63,7 @@ def test_what_differs_is_named_and_allowed_by_a_flag(
 def test_changed_vectors_are_refused(whole: SimpleNamespace, tmp_path: Path) -> None:
     vectors = tmp_path / "vectors.txt"
     vectors.write_text("fine 1 2 3 4 5\ndull 5 4 3 2 1\n")
-    run.start(run.Request(whole.data, whole.settings, vectors=vectors), tmp_path / "run")
+    run.start(Request(whole.data, whole.settings, vectors=vectors), tmp_path / "run")
     run.resume(tmp_path / "run")
     vectors.write_text("fine 1 2 3 4 6\ndull 5 4 3 2 1\n")
     with pytest.raises(UsageError, match=r"differs from the run: vectors was \w+…, is \w+…. Go on"):
@@ -159,11 +159,12 @@ def test_texts_that_are_gone_are_named(stopped: Stopped) -> None:
 
 
 DAMAGES: dict[str, tuple[tuple[str, ...], Any]] = {
-    "format": (("format",), 2),
+    "format": (("format",), 1),
     "an extra key": (("more",), 1),
     "request": (("request",), []),
     "facts": (("facts",), None),
     "data": (("request", "data"), 7),
+    "more": (("request", "more"), "x"),
     "given": (("request", "given"), 7),
     "read": (("request", "read"), {"evil": 1}),
     "a read option": (("request", "read", "format"), "exe"),

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from unspool import predictor
+from unspool import predictors
 from unspool.cli import run as command
 from unspool.errors import Interrupted, ModelFileError, TrainingError, UsageError
-from unspool.tasks import run
+from unspool.tasks import Request, run
 from unspool.training import checkpoint, trainer
 from unspool.training.callbacks import Callback
 from unspool.training.checkpoint import Progress
@@ -59,7 +59,7 @@ class StopAt(Callback):
 
 @pytest.mark.parametrize("step", [1, 7, 14, 20])
 def test_a_stopped_run_resumes_to_the_same_bits(reviews: Path, tmp_path: Path, step: int) -> None:
-    request = run.Request(reviews, TINY)
+    request = Request(reviews, TINY)
     whole = run.start(request, tmp_path / "whole")
     with pytest.raises(Interrupted, match=rf"^stopped after step {step}; go on with: unspool resume \S+$") as stopped:
         run.start(request, tmp_path / "stopped", callbacks=(StopAt(step),))
@@ -74,12 +74,12 @@ def test_a_stopped_run_resumes_to_the_same_bits(reviews: Path, tmp_path: Path, s
 
 def stopped_run(reviews: Path, folder: Path) -> Path:
     with pytest.raises(Interrupted):
-        run.start(run.Request(reviews, TINY), folder, callbacks=(StopAt(12),))
+        run.start(Request(reviews, TINY), folder, callbacks=(StopAt(12),))
     return folder
 
 
 def test_a_damaged_checkpoint_is_told_and_the_one_before_is_taken(reviews: Path, tmp_path: Path) -> None:
-    run.start(run.Request(reviews, TINY), tmp_path / "whole")
+    run.start(Request(reviews, TINY), tmp_path / "whole")
     folder = stopped_run(reviews, tmp_path / "stopped")
     newest = sorted((folder / "checkpoints").iterdir())[-1] / "state.safetensors"
     newest.write_bytes(newest.read_bytes()[:-3])
@@ -118,7 +118,7 @@ def test_changed_data_is_refused_by_name(reviews: Path, tmp_path: Path) -> None:
 
 
 def test_a_loss_that_is_not_finite_stops_at_once(reviews: Path, tmp_path: Path) -> None:
-    request = run.Request(reviews, {**TINY, "learning_rate": 1e30, "optimizer": "sgd"})
+    request = Request(reviews, {**TINY, "learning_rate": 1e30, "optimizer": "sgd"})
     with pytest.raises(TrainingError, match=r"became (nan|inf) at step \d+ \(epoch \d+, rows .*lower --learning-rate"):
         run.start(request, tmp_path / "run")
     for path in (tmp_path / "run").rglob("*.safetensors"):
@@ -128,11 +128,11 @@ def test_a_loss_that_is_not_finite_stops_at_once(reviews: Path, tmp_path: Path) 
 def test_a_folder_that_exists_is_refused(reviews: Path, tmp_path: Path) -> None:
     (tmp_path / "taken").mkdir()
     with pytest.raises(UsageError, match="exists: choose another --out"):
-        run.start(run.Request(reviews, TINY), tmp_path / "taken")
+        run.start(Request(reviews, TINY), tmp_path / "taken")
 
 
 def test_the_model_folder_tells_no_secrets(reviews: Path, tmp_path: Path) -> None:
-    finished = run.start(run.Request(reviews, TINY), tmp_path / "run")
+    finished = run.start(Request(reviews, TINY), tmp_path / "run")
     for path in finished.model.iterdir():
         content = path.read_bytes()
         assert b"zzpassword" not in content
@@ -142,14 +142,14 @@ def test_the_model_folder_tells_no_secrets(reviews: Path, tmp_path: Path) -> Non
 
 
 def test_minutes_end_the_training_early(reviews: Path, tmp_path: Path) -> None:
-    request = run.Request(reviews, {**TINY, "epochs": 100_000, "patience": 100_000, "minutes": 0.05})
+    request = Request(reviews, {**TINY, "epochs": 100_000, "patience": 100_000, "minutes": 0.05})
     finished = run.start(request, tmp_path / "run")
     assert 1 <= finished.outcome.epochs < 5_000
     assert finished.outcome.seconds < 30
 
 
 def test_minutes_count_from_the_moment_given(reviews: Path, tmp_path: Path) -> None:
-    request = run.Request(reviews, {**TINY, "epochs": 100_000, "patience": 100_000, "minutes": 10.0})
+    request = Request(reviews, {**TINY, "epochs": 100_000, "patience": 100_000, "minutes": 10.0})
     finished = run.start(request, tmp_path / "run", started=time.monotonic() - 599.0)
     assert finished.outcome.seconds < 10
 
@@ -160,7 +160,7 @@ def test_steps_seed_themselves() -> None:
 
 
 def test_two_checkpoints_are_kept(reviews: Path, tmp_path: Path) -> None:
-    run.start(run.Request(reviews, TINY), tmp_path / "run")
+    run.start(Request(reviews, TINY), tmp_path / "run")
     assert len(list((tmp_path / "run" / "checkpoints").iterdir())) == checkpoint.KEPT
 
 
@@ -207,7 +207,7 @@ def test_train_evaluate_predict_from_the_command(
     answers = [json.loads(line) for line in capfdbinary.readouterr().out.split(b"\n")[:-1]]
     assert len(answers) == 7
     assert all(answer["label"] in ("neg", "pos") for answer in answers)
-    loaded = predictor.load(tmp_path / "reviews.unspool")
+    loaded = predictors.load(tmp_path / "reviews.unspool")
     alone = np.exp(loaded.log_probabilities(["fine\u2028film"]))[0]
     assert answers[0]["probabilities"]["neg"] == pytest.approx(alone[0], abs=2e-6)
 

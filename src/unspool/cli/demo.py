@@ -11,7 +11,7 @@ from unspool.cli.output import note, result, stderr_console
 from unspool.errors import UsageError, shorten
 
 if TYPE_CHECKING:
-    from unspool.predictor import Predictor
+    from unspool.predictors import ClassifierPredictor
     from unspool.tasks.run import Finished
 
 MODELS = ("rnn", "gru", "lstm", "cnn")
@@ -43,7 +43,7 @@ def demo(*, out: Path = Path("demo.unspool"), minutes: float = 4.0, seed: int = 
     seed
         Seed of everything random.
     """
-    from unspool.tasks import run
+    from unspool.tasks import Request, run
     from unspool.training.callbacks import ProgressBar
 
     if out.exists():
@@ -54,7 +54,7 @@ def demo(*, out: Path = Path("demo.unspool"), minutes: float = 4.0, seed: int = 
         note(f"\n== {model}")
         given = {"model": model, "minutes": minutes / len(MODELS), "seed": seed}
         bar = ProgressBar(stderr_console())
-        finished.append((model, run.start(run.Request(path, given), out / model, notice=note, callbacks=(bar,))))
+        finished.append((model, run.start(Request(path, given), out / model, notice=note, callbacks=(bar,))))
     _table(finished)
     best = max(finished, key=lambda pair: pair[1].outcome.validation["accuracy"])
     _answers(*best, EXAMPLES[name])
@@ -91,7 +91,7 @@ def _table(finished: list[tuple[str, Finished]]) -> None:
 
 
 def _answers(name: str, run: Finished, texts: tuple[str, ...]) -> None:
-    predictor: Predictor = run.outcome.predictor
+    predictor: ClassifierPredictor = run.outcome.predictor
     result(f"\nThe {name} answers ({run.model}):")
     for text, row in zip(texts, np.exp(predictor.log_probabilities(texts)), strict=True):
         best = int(row.argmax())

@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
 from cyclopts import Parameter
 
 from unspool.cli.options import ReadFlags
@@ -21,7 +20,7 @@ def predict(
     json: bool = False,
     read: ReadFlags | None = None,
 ) -> None:
-    """Answer each text with its label and the probability of that label, one line a text, in order.
+    """Answer each text in one line, in order: a classifier with the label and its probability.
 
     Parameters
     ----------
@@ -32,9 +31,10 @@ def predict(
     input
         File with one text a line, or a table; - is standard input.
     json
-        One JSON object a line, with the probabilities of all labels.
+        One JSON object a line, with all there is to tell: of a classifier, the probabilities of all labels.
     """
-    from unspool import predictor
+    from unspool import predictors
+    from unspool.tasks import TASKS
     from unspool.text.readers import ReadOptions, read_texts
 
     if texts and input is not None:
@@ -44,19 +44,16 @@ def predict(
         raise UsageError("the flags for reading have no effect on texts given as arguments: leave them out")
     if not texts and input is None and sys.stdin.isatty():
         raise UsageError("there is nothing to answer: give texts, or a file with --input")
-    loaded = predictor.load(model)
+    loaded = predictors.load(model)
+    task = TASKS[loaded.task]
     asked = list(texts)
     if not texts:
         found = read_texts("-" if input is None else input, options)
         asked = found.texts
         for line in found.notes:
             note(f"read       {line}")
-    for row in np.exp(loaded.log_probabilities(asked)):
-        best = int(row.argmax())
+    for answer in task.answer(loaded, asked):
         if json:
-            shares = {label: round(float(share), 6) for label, share in zip(loaded.labels, row, strict=True)}
-            result_json(
-                {"label": loaded.labels[best], "probability": shares[loaded.labels[best]], "probabilities": shares}
-            )
+            result_json(answer)
         else:
-            result(f"{shown(loaded.labels[best])}\t{row[best]:.4f}")
+            result("\t".join(shown(part) for part in task.answer_line(answer).split("\t")))

@@ -1,10 +1,10 @@
-"""`unspool train DATA`: from labelled texts to a model folder, with the figure beside the baseline's."""
+"""`unspool train DATA`: from texts to a model folder, with the figures beside the baseline's."""
 
 from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from unspool.cli.options import ReadFlags, SettingFlags, given_settings
 from unspool.cli.output import note, result, result_json, stderr_console
@@ -15,9 +15,8 @@ if TYPE_CHECKING:
 
 def train(
     data: str,
-    *,
+    *more: str,
     out: Path | None = None,
-    task: Literal["classify"] = "classify",
     validation_data: str | None = None,
     vectors: Path | None = None,
     config: Path | None = None,
@@ -25,9 +24,9 @@ def train(
     read: ReadFlags | None = None,
     settings: SettingFlags | None = None,
 ) -> None:
-    """Train a model on labelled texts.
+    """Train a model on texts: what is to be learned is found out from the data, or said with --task.
 
-    DATA is a CSV, TSV or JSONL file (also .gz), a folder with one file or sub-folder per label, lines of
+    To classify, DATA is a CSV, TSV or JSONL file (also .gz), a folder with one file or sub-folder per label, lines of
     `label text` or `__label__x text`, or the name of a corpus (unspool data list). What is found out about it is
     said line by line; the model and the checkpoints go to a new folder.
 
@@ -35,12 +34,12 @@ def train(
     ----------
     data
         File, folder, or name of a corpus.
+    more
+        Further files, for tasks that take several.
     out
         Folder of the run; by default the data's name with .unspool, in the current folder.
-    task
-        What to train: classify (one label for each text).
     validation_data
-        Labelled texts to validate on, instead of a share of DATA.
+        Data to validate on, instead of a share of DATA.
     vectors
         Pretrained word vectors, GloVe or word2vec text format (also .gz).
     config
@@ -50,53 +49,42 @@ def train(
     """
     started = time.monotonic()  # loading torch counts in --minutes
     from unspool import corpora
-    from unspool.tasks import run
+    from unspool.tasks import Request, run
     from unspool.training.callbacks import ProgressBar
 
     given = given_settings(settings, config)
-    request = run.Request(
+    request = Request(
         corpora.locate(data, notice=note),
         given,
         (read or ReadFlags()).options(),
         corpora.locate(validation_data, notice=note) if validation_data else None,
         vectors,
+        tuple(corpora.locate(name, notice=note) for name in more),
     )
-    folder = out or run.free_folder(Path(data))
-    note(f"task       {task}: one label for each text")
     bar = ProgressBar(stderr_console())
-    finished = run.start(request, folder, callbacks=(bar,), notice=note, started=started)
+    finished = run.start(request, out or run.free_folder(Path(data)), callbacks=(bar,), notice=note, started=started)
     tell(finished, json=json)
 
 
 def tell(finished: Finished, *, json: bool) -> None:
-    """The end of a training: figures, baseline, and where the model is."""
-    if json:
-        result_json(_summary(finished))
-        return
-    outcome = finished.outcome
-    for name, figures in (("validation", outcome.validation), ("baseline", outcome.baseline)):
-        low, high = figures["accuracy_interval"]
-        result(
-            f"{name:10} accuracy {figures['accuracy']:.4f} ({low:.4f}–{high:.4f})  macro F1 {figures['macro_f1']:.4f}  "
-            f"log loss {figures['log_loss']:.4f}  {figures['examples']:,} texts"
-        )
-    if outcome.epochs and not outcome.beats_baseline:
-        result("note       the network is not better than the linear baseline here (--model bow trains that one)")
-    result(
-        f"trained    {outcome.epochs} epochs, {outcome.seconds:.1f} s, {outcome.predictor.parameters():,} parameters"
-    )
-    result(f"model      {finished.model}")
+    """The end of a training: figures, and where the model is."""
+    from unspool.tasks import TASKS
 
-
-def _summary(finished: Finished) -> dict[str, Any]:
     outcome = finished.outcome
-    return {
+    predictor = outcome.predictor
+    task = TASKS[predictor.task]
+    common: dict[str, Any] = {
         "model": str(finished.model),
-        "validation": outcome.validation,
-        "baseline": outcome.baseline,
-        "better_than_baseline": outcome.beats_baseline,
+        "task": predictor.task,
         "seconds": round(outcome.seconds, 2),
         "epochs": outcome.epochs,
-        "parameters": outcome.predictor.parameters(),
-        "settings": outcome.predictor.settings.model_dump(mode="json"),
+        "parameters": predictor.parameters(),
+        "settings": predictor.settings.model_dump(mode="json"),
     }
+    if json:
+        result_json({**common, **task.summary(outcome)})
+        return
+    for line in task.summary_lines(outcome):
+        result(line)
+    result(f"trained    {outcome.epochs} epochs, {outcome.seconds:.1f} s, {common['parameters']:,} parameters")
+    result(f"model      {finished.model}")

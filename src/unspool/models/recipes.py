@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-DEFAULT_MODEL = "cnn"
+from unspool import config
+from unspool.config import Settings
+
+DEFAULT_MODELS = {"classify": "cnn"}
 
 _RECURRENT: dict[str, Any] = {"learning_rate": 2e-3, "embedding_dropout": 0.3, "word_dropout": 0.1}
 _REGION_CNN: dict[str, Any] = {"learning_rate": 2e-3, "embedding_dropout": 0.3}
@@ -17,7 +21,21 @@ _OTHERS: dict[str, dict[str, Any]] = {
 }
 
 
-def recipe(model: str) -> dict[str, Any]:
-    """The settings in which `model` differs from the defaults of `Settings`."""
-    base = _CNN_RECURRENT if model.startswith("cnn-") else _OTHERS.get(model, _RECURRENT)
-    return {"model": model, **base}
+def recipe(model: str, task: str = "classify") -> dict[str, Any]:
+    """The settings in which `model` differs from the defaults of `Settings` when it learns `task`."""
+    return {"task": task, "model": model, **_RECIPES[task](model)}
+
+
+def settle(given: Mapping[str, Any]) -> Settings:
+    """The settings that a user gave on top of the recipe for the task and model; SettingError as `config.resolve`."""
+    task = given.get("task", "classify")
+    if task not in DEFAULT_MODELS:
+        return config.parse(given)  # which refuses it
+    return config.resolve(recipe(str(given.get("model", DEFAULT_MODELS[task])), task), given)
+
+
+def _classify(model: str) -> dict[str, Any]:
+    return _CNN_RECURRENT if model.startswith("cnn-") else _OTHERS.get(model, _RECURRENT)
+
+
+_RECIPES = {"classify": _classify}

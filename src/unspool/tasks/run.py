@@ -15,7 +15,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,34 +24,14 @@ import torch
 from unspool import files, native
 from unspool._version import __version__
 from unspool.errors import Interrupted, ModelFileError, SettingError, TrainingError, UsageError, shorten
-from unspool.predictor import save
-from unspool.tasks import classify
-from unspool.tasks.card import make_card, make_readme
-from unspool.tasks.classify import Outcome, Prepared
-from unspool.text.readers import LabelledTexts, ReadOptions, check_labels, read_labelled
+from unspool.models.recipes import settle
+from unspool.predictors import save
+from unspool.tasks import TASKS, Request, Task, find_task
+from unspool.text.readers import ReadOptions
 from unspool.training.callbacks import Callback, MetricsLog
 
-FORMAT = 1
+FORMAT = 2
 RUN_FILE = "run.json"
-
-
-@dataclass(frozen=True)
-class Request:
-    """What a user asked for.
-
-    Attributes:
-        data: labelled texts.
-        given: settings by name, as given.
-        read: how to read the files.
-        validation: labelled texts to validate on, or None for a share of `data`.
-        vectors: pretrained word vectors, or None.
-    """
-
-    data: Path
-    given: Mapping[str, Any] = field(default_factory=dict)
-    read: ReadOptions = field(default_factory=ReadOptions)
-    validation: Path | None = None
-    vectors: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -60,7 +40,7 @@ class Finished:
 
     folder: Path
     model: Path
-    outcome: Outcome
+    outcome: Any  # an Outcome, with the figures of its task
 
 
 def free_folder(data: Path) -> Path:
@@ -90,11 +70,12 @@ def start(
         raise UsageError(
             f"{shorten(folder, 300)} exists: choose another --out, or unspool resume {shorten(folder, 300)}"
         )
-    data, prepared, facts = _read(request, notice)
-    _check_space(folder, prepared)
-    _make_run(folder, {"format": FORMAT, "request": _plain(request), "facts": facts})
+    request = _with_task(request, notice)
+    read = _read(request, notice)
+    _check_space(folder, read)
+    _make_run(folder, {"format": FORMAT, "request": _plain(request), "facts": read.facts})
     with _alone(folder):
-        return _train(request, folder, data, prepared, callbacks, notice, started=started, resume=False)
+        return _train(request, folder, read, callbacks, notice, started=started, resume=False)
 
 
 def resume(
@@ -115,7 +96,8 @@ def resume(
         raise ModelFileError(f"{shorten(folder, 300)} is not a run: it has no {RUN_FILE}")
     values = files.read_json(folder / RUN_FILE)
     request, before = _parse(values, folder)
-    data, prepared, facts = _read(request, lambda _: None)
+    read = _read(request, lambda _: None)
+    facts = dict(read.facts)
     threads, threads_before = facts.pop("threads"), before.pop("threads", None)
     if (changed := _differences(before, facts)) and not allow_changed:
         raise UsageError(f"this differs from the run: {'; '.join(changed)}. Go on all the same with --allow-changed")
@@ -124,62 +106,77 @@ def resume(
     if threads != threads_before:
         notice(f"threads    {threads_before} before, {threads} now: the last digits may differ")
     with _alone(folder):
-        return _train(request, folder, data, prepared, callbacks, notice, started=started, resume=True)
+        if changed:
+            files.publish(folder / RUN_FILE, files.to_json({**values, "facts": read.facts}))
+        return _train(request, folder, read, callbacks, notice, started=started, resume=True)
 
 
-def _read(request: Request, notice: Callable[[str], None]) -> tuple[LabelledTexts, Prepared, dict[str, Any]]:
-    data = read_labelled(request.data, request.read)
-    check_labels(data.labels, request.data.name)
+@dataclass(frozen=True)
+class _Read:
+    """The data of a request, prepared by its task; `facts` must not change while a run goes on."""
+
+    task: Task
+    prepared: Any
+    fingerprint: str
+    facts: dict[str, Any]
+
+
+def _with_task(request: Request, notice: Callable[[str], None]) -> Request:
+    """The request with its task among the settings, all of which are checked before any text is read."""
+    if "task" in request.given:
+        name, reason = str(settle(request.given).task), "as asked"
+    else:
+        name, reason = find_task(request.paths, request.read)
+    notice(f"task       {name}: {reason} (--task {'|'.join(TASKS)})")
+    request = replace(request, given={**request.given, "task": name})
+    settle(request.given)
+    return request
+
+
+def _read(request: Request, notice: Callable[[str], None]) -> _Read:
+    task = TASKS[settle(request.given).task]
+    data = task.read(request)
     for note in data.notes:
         notice(f"read       {note}")
-    other = read_labelled(request.validation, request.read) if request.validation else None
-    prepared = classify.prepare(
-        data.texts,
-        data.labels,
-        request.given,
-        validation=(other.texts, other.labels) if other else None,
-        vectors=request.vectors,
-        notice=notice,
-    )
+    prepared = task.prepare(data, request, notice)
     facts = {
         "data": data.fingerprint,
-        "validation": other.fingerprint if other else None,
+        "validation": data.validation_fingerprint,
         "vectors": files.sha256_of(request.vectors) if request.vectors else None,
-        "labels": prepared.labels,
         "settings": prepared.settings.model_dump(mode="json"),
         "unspool": __version__,
         "torch": torch.__version__,
         "python": platform.python_version(),
         "kernels": native.backend(),
         "threads": torch.get_num_threads(),
+        **task.facts(prepared),
     }
-    return data, prepared, facts
+    return _Read(task, prepared, data.fingerprint, facts)
 
 
 def _train(
     request: Request,
     folder: Path,
-    data: LabelledTexts,
-    prepared: Prepared,
+    read: _Read,
     callbacks: Sequence[Callback],
     notice: Callable[[str], None],
     *,
     started: float,
     resume: bool,
 ) -> Finished:
-    minutes = prepared.settings.minutes
+    task, minutes = read.task, read.prepared.settings.minutes
     try:
-        outcome = classify.fit(
-            prepared,
+        outcome = task.fit(
+            read.prepared,
             folder=folder / "checkpoints",
             resume=resume,
             deadline=None if minutes is None else started + 60 * minutes,
             callbacks=(MetricsLog(folder / "metrics.jsonl"), *callbacks),
             notice=notice,
         )
-        card = make_card(request.data.name, data.fingerprint, prepared, outcome)
+        card = task.make_card(request.data.name, read.fingerprint, read.prepared, outcome)
         outcome.predictor.card = card
-        save(outcome.predictor, folder / "model", make_readme(folder.name, card))
+        save(outcome.predictor, folder / "model", task.make_readme(folder.name, card))
     except Interrupted as error:
         if "unspool resume" in str(error):
             raise
@@ -187,9 +184,9 @@ def _train(
     return Finished(folder, folder / "model", outcome)
 
 
-def _check_space(folder: Path, prepared: Prepared) -> None:
+def _check_space(folder: Path, read: _Read) -> None:
     """Refuse to begin what the disk cannot hold: three checkpoints of four copies of the weights, and the model."""
-    needed = 13 * classify.network_bytes(prepared)
+    needed = 13 * read.task.network_bytes(read.prepared)
     there = next(parent for parent in folder.absolute().parents if parent.is_dir())
     free = shutil.disk_usage(there).free
     if free < needed:
@@ -231,16 +228,23 @@ def _differences(before: Mapping[str, Any], now: Mapping[str, Any], prefix: str 
 
 
 def _plain(request: Request) -> dict[str, Any]:
-    def absolute(path: Path | None) -> str | None:
-        return None if path is None else str(path.absolute())
+    """The request as run.json holds it; paths made absolute, so that a run can be taken up from anywhere."""
+    paths = {name: path if path is None else _absolute(path) for name, path in _paths(request).items()}
+    more = [_absolute(path) for path in request.more]
+    return {**paths, "more": more, "given": dict(request.given), "read": asdict(request.read)}
 
-    return {
-        "data": absolute(request.data),
-        "validation": absolute(request.validation),
-        "vectors": absolute(request.vectors),
-        "given": dict(request.given),
-        "read": asdict(request.read),
-    }
+
+def _paths(request: Request) -> dict[str, Path | None]:
+    return {"data": request.data, "validation": request.validation, "vectors": request.vectors}
+
+
+def _absolute(path: Path) -> str:
+    try:
+        text = str(path.absolute())
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise UsageError(f"the path {shorten(path, 300)} is not UTF-8: rename the file") from error
+    return text
 
 
 def _parse(values: Any, folder: Path) -> tuple[Request, dict[str, Any]]:
@@ -250,11 +254,14 @@ def _parse(values: Any, folder: Path) -> tuple[Request, dict[str, Any]]:
     request, facts = values["request"], values["facts"]
     if not isinstance(request, dict) or not isinstance(facts, dict):
         raise damaged
-    if set(request) != {"data", "validation", "vectors", "given", "read"} or not isinstance(request["data"], str):
+    if set(request) != {"data", "more", "validation", "vectors", "given", "read"}:
+        raise damaged
+    if not isinstance(request["data"], str) or not isinstance(request["more"], list):
         raise damaged
     try:
         read = ReadOptions(**request["read"])
         paths = {name: Path(request[name]) if request[name] else None for name in ("validation", "vectors")}
-        return Request(Path(request["data"]), dict(request["given"]), read, **paths), facts
+        more = tuple(Path(path) for path in request["more"])
+        return Request(Path(request["data"]), dict(request["given"]), read, more=more, **paths), facts
     except (TypeError, ValueError, SettingError) as error:
         raise damaged from error

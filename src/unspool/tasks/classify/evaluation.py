@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from unspool.predictor import Predictor
+from unspool.predictors import ClassifierPredictor
 from unspool.text.duplicates import duplicates, text_hashes
 from unspool.training import metrics
 
 
-def evaluate(predictor: Predictor, texts: Sequence[str], labels: Sequence[str]) -> dict[str, Any]:
+def evaluate(predictor: ClassifierPredictor, texts: Sequence[str], labels: Sequence[str]) -> dict[str, Any]:
     """`metrics.report` of the predictor on these texts, and besides:
 
     unseen_labels: label → texts, for labels the model cannot answer; they count as wrong.

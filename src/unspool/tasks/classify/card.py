@@ -10,7 +10,7 @@ import torch
 
 from unspool._version import __version__
 from unspool.errors import shorten
-from unspool.tasks.classify import Outcome, Prepared
+from unspool.tasks.classify.fitting import Outcome, Prepared
 
 
 def make_card(name: str, fingerprint: str | None, prepared: Prepared, outcome: Outcome) -> dict[str, Any]:

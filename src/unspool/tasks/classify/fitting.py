@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,8 +23,9 @@ from unspool.config import Settings
 from unspool.errors import DataError, SettingError, shorten
 from unspool.models import bow
 from unspool.models.classifier import Classifier
-from unspool.models.recipes import DEFAULT_MODEL, recipe
-from unspool.predictor import Predictor
+from unspool.models.recipes import settle
+from unspool.predictors import ClassifierPredictor
+from unspool.tasks.base import Notice
 from unspool.text.batching import padding_share
 from unspool.text.duplicates import duplicates, overlap, text_hashes
 from unspool.text.levels import detect_level
@@ -37,7 +38,6 @@ from unspool.training.checkpoint import Progress
 from unspool.training.classification import ClassifierData
 from unspool.training.trainer import Trainer, memory_errors
 
-Notice = Callable[[str], None]
 Labels = npt.NDArray[np.int64]
 
 # Small data needs many passes, large data few: see docs/experiments.md, "How many epochs".
@@ -71,7 +71,7 @@ class Prepared:
 class Outcome:
     """A trained predictor and what is known about it; figures as `metrics.report` gives them."""
 
-    predictor: Predictor
+    predictor: ClassifierPredictor
     validation: dict[str, Any]
     baseline: dict[str, Any]
     epochs: int
@@ -98,7 +98,7 @@ def prepare(
     the order wanted, sorted when None. validation: texts and labels to validate on instead of a share of the texts.
     vectors: a GloVe or word2vec text file.
     """
-    settings = config.resolve(recipe(str(given.get("model", DEFAULT_MODEL))), given)
+    settings = settle(given)
     names = sorted(set(labels)) if names is None else names
     _tell_labels(texts, labels, names, notice)
     train, held_out = _parts(texts, labels, names, settings, validation, notice)
@@ -134,11 +134,11 @@ def fit(
     notice(f"baseline   bow (linear, TF-IDF n-grams): accuracy {baseline['accuracy']:.4f}")
     seen = _seen(prepared.train.texts)
     if prepared.data is None or prepared.tokenizer is None:
-        predictor = Predictor(labels, prepared.settings, linear, seen=seen)
+        predictor = ClassifierPredictor(labels, prepared.settings, linear, seen=seen)
         return Outcome(predictor, baseline, baseline, 0, time.monotonic() - started)
     with memory_errors(prepared.settings):
         network = _network(prepared, prepared.vectors)
-        predictor = Predictor(labels, prepared.settings, network, prepared.tokenizer, _mode(prepared), seen)
+        predictor = ClassifierPredictor(labels, prepared.settings, network, prepared.tokenizer, _mode(prepared), seen)
         notice(f"model      {prepared.settings.model}, {predictor.parameters():,} parameters")
         trainer = Trainer(
             network, prepared.data, prepared.settings, folder=folder, deadline=deadline, callbacks=callbacks

@@ -17,8 +17,9 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from unspool import SequenceClassifier, files, predictor
+from unspool import SequenceClassifier, files, predictors
 from unspool.errors import ModelFileError
+from unspool.predictors.folder import TENSORS
 
 TEXTS = [f"{word} film {n % 3}" for n in range(20) for word in ("fine", "dull")]
 LABELS = ["pos", "neg"] * 20
@@ -63,7 +64,7 @@ def write(folder: Path, contents: dict[str, bytes], *, checksums: bool) -> Path:
 
 def refused(folder: Path) -> str:
     with pytest.raises(ModelFileError) as error:
-        predictor.load(folder)
+        predictors.load(folder)
     assert len(str(error.value)) <= 1024
     return str(error.value)
 
@@ -150,11 +151,9 @@ def test_what_is_not_a_model_is_refused(tmp_path: Path) -> None:
 
 def test_finite_weights_without_answers_are_told(tmp_path: Path) -> None:
     contents = {path.name: path.read_bytes() for path in train(tmp_path / "m", model="cnn", filters=3).iterdir()}
-    tensors = safetensors.numpy.load(contents[predictor.TENSORS])
+    tensors = safetensors.numpy.load(contents[TENSORS])
     huge = {name: np.full_like(value, 3e38) for name, value in tensors.items()}
-    loaded = predictor.load(
-        write(tmp_path / "n", {**contents, predictor.TENSORS: safetensors.numpy.save(huge)}, checksums=True)
-    )
+    loaded = predictors.load(write(tmp_path / "n", {**contents, TENSORS: safetensors.numpy.save(huge)}, checksums=True))
     with pytest.raises(ModelFileError, match="answers are not numbers"):
         loaded.log_probabilities(["fine film"])
 

@@ -21,34 +21,35 @@ import pytest
 import safetensors.numpy
 import torch
 
-from unspool import config, files, predictor
+from unspool import config, files, predictors
 from unspool.errors import ModelFileError, SettingError
 from unspool.models import bow
 from unspool.models.classifier import Classifier
-from unspool.predictor import Predictor
-from unspool.tasks import classify
+from unspool.predictors import ClassifierPredictor, classifier
+from unspool.predictors.classifier import SEEN
+from unspool.predictors.folder import TENSORS
+from unspool.tasks.classify import fitting
 
 TEXTS = [f"{word} film {n % 3}" for n in range(12) for word in ("fine", "dull")]
 LABELS = ["pos", "neg"] * 12
-TENSORS = predictor.TENSORS
 Folder = dict[str, bytes]
 
 
-def make(model: str = "gru", level: str = "word", **more: Any) -> Predictor:
+def make(model: str = "gru", level: str = "word", **more: Any) -> ClassifierPredictor:
     """A predictor with the weights it starts from."""
     sizes = {"embedding": 4, "hidden": 4, "filters": 3, "epochs": 1, **more}
     given = {name: value for name, value in sizes.items() if config.uses(model, name)}
-    prepared = classify.prepare(TEXTS, LABELS, {"model": model, "level": level, **given})
+    prepared = fitting.prepare(TEXTS, LABELS, {"model": model, "level": level, **given})
     if prepared.tokenizer is None:
         linear = bow.fit(prepared.train.texts, prepared.train.truth, level=level, lowercase=True)
-        return Predictor(prepared.labels, prepared.settings, linear)
+        return ClassifierPredictor(prepared.labels, prepared.settings, linear)
     network = Classifier(prepared.settings, prepared.tokenizer.size, 2).eval()
     seen = np.arange(5, dtype=np.uint32)
-    return Predictor(prepared.labels, prepared.settings, network, prepared.tokenizer, seen=seen)
+    return ClassifierPredictor(prepared.labels, prepared.settings, network, prepared.tokenizer, seen=seen)
 
 
-def stored(made: Predictor, folder: Path) -> Folder:
-    predictor.save(made, folder, "# a model\n")
+def stored(made: ClassifierPredictor, folder: Path) -> Folder:
+    predictors.save(made, folder, "# a model\n")
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
@@ -75,7 +76,7 @@ def write(folder: Path, contents: Folder, *, checksums: bool = True) -> Path:
 def refused(folder: Path) -> str:
     started = time.process_time()
     with pytest.raises(ModelFileError) as error:
-        predictor.load(folder)
+        predictors.load(folder)
     message = str(error.value)
     assert len(message.encode()) <= 1024
     assert message.isprintable(), message
@@ -86,8 +87,8 @@ def refused(folder: Path) -> str:
 def test_each_model_comes_back_with_the_same_answers(tmp_path: Path) -> None:
     for model in ("gru", "prototype", "cnn", "stacked-cnn", "dilated-cnn", "cnn-qrnn", "bow"):
         made = make(model)
-        predictor.save(made, tmp_path / model, "")
-        loaded = predictor.load(tmp_path / model)
+        predictors.save(made, tmp_path / model, "")
+        loaded = predictors.load(tmp_path / model)
         assert np.array_equal(loaded.log_probabilities(TEXTS), made.log_probabilities(TEXTS)), model
         assert (loaded.labels, loaded.settings) == (made.labels, made.settings)
         assert np.array_equal(loaded.seen, made.seen)
@@ -136,7 +137,7 @@ def test_every_damaged_file_is_refused(
         assert name in refused(write(tmp_path / f"{name}-stale", changed, checksums=False))
         fresh = write(tmp_path / f"{name}-fresh", changed)
         if damage in HARMLESS.get(name, ()):
-            predictor.load(fresh)
+            predictors.load(fresh)
         elif (name, damage) != ("card.json", "twice"):
             refused(fresh)
     assert not (tmp_path / "canary").exists()
@@ -172,7 +173,7 @@ def test_a_manifest_that_lists_anything_else_is_refused(listed: Any, network: Fo
     refused(write(tmp_path / "m", {**network, files.MANIFEST: manifest}, checksums=False))
 
 
-@pytest.mark.parametrize("name", ["config.json", "vocabulary.json", TENSORS, predictor.SEEN, "card.json", "README.md"])
+@pytest.mark.parametrize("name", ["config.json", "vocabulary.json", TENSORS, SEEN, "card.json", "README.md"])
 def test_links_pipes_folders_and_gaps_are_refused(name: str, network: Folder, tmp_path: Path) -> None:
     def with_other(kind: str, place: Callable[[Path], object]) -> None:
         folder = write(tmp_path / kind, network)
@@ -202,7 +203,7 @@ def test_each_of_100_flipped_bits_is_refused(network: Folder, tmp_path: Path) ->
         (folder / name).write_bytes(content)
         refused(folder)
         (folder / name).write_bytes(network[name])
-    predictor.load(folder)
+    predictors.load(folder)
 
 
 def test_a_path_that_is_no_folder_is_refused(tmp_path: Path) -> None:
@@ -282,7 +283,7 @@ def test_settings_that_no_layer_takes_are_a_damaged_model(
     def refuse(*_: Any, **__: Any) -> None:
         raise SettingError("the layer does not take this")
 
-    monkeypatch.setattr(predictor, "Classifier", refuse)
+    monkeypatch.setattr(classifier, "Classifier", refuse)
     assert "describes no network: the layer does not take this" in refused(write(tmp_path / "m", network))
 
 
@@ -385,7 +386,7 @@ def test_random_changes_of_the_header_never_end_in_anything_else(network: Folder
         if bytes(content) != network[TENSORS]:
             folder = write(tmp_path / str(turn), {**network, TENSORS: bytes(content)})
             try:
-                predictor.load(folder)
+                predictors.load(folder)
             except ModelFileError as error:
                 assert len(str(error)) <= 1000
 
@@ -411,7 +412,7 @@ def test_a_weight_that_is_not_finite_is_not_saved(tmp_path: Path) -> None:
     with torch.no_grad():
         made.network.output.bias[1] = math.nan
     with pytest.raises(ModelFileError, match=r"output\.bias holds a value that is not finite"):
-        predictor.save(made, tmp_path / "m", "")
+        predictors.save(made, tmp_path / "m", "")
     assert not (tmp_path / "m").exists()
 
 
@@ -422,7 +423,7 @@ def test_a_weight_that_is_not_finite_is_not_saved(tmp_path: Path) -> None:
 )
 def test_seen_texts_of_another_kind_are_refused(seen: Any, network: Folder, tmp_path: Path) -> None:
     content = safetensors.numpy.save({"seen": seen})
-    assert predictor.SEEN in refused(write(tmp_path / "m", {**network, predictor.SEEN: content}))
+    assert SEEN in refused(write(tmp_path / "m", {**network, SEEN: content}))
 
 
 # The linear baseline's files ---------------------------------------------------------------------------------------
@@ -466,7 +467,7 @@ def test_python_memory_stays_small_on_a_refusal(network: Folder, tmp_path: Path)
 @pytest.mark.parametrize("level", ["char", "byte", "bpe"])
 def test_other_token_levels_refuse_damage_too(level: str, tmp_path: Path) -> None:
     contents = stored(make(level=level), tmp_path / "m")
-    predictor.load(tmp_path / "m")
+    predictors.load(tmp_path / "m")
     for name in {"vocabulary.json", "tokenizer.json"} & set(contents):
         for kind, damage in DAMAGE.items():
             if kind != "last byte gone":
@@ -477,17 +478,17 @@ def test_other_token_levels_refuse_damage_too(level: str, tmp_path: Path) -> Non
 
 
 def test_the_manifest_can_be_recomputed_as_the_documentation_says(network: Folder, tmp_path: Path) -> None:
-    text = (Path(__file__).parents[1] / "docs" / "format.md").read_text(encoding="utf-8")
+    text = (Path(__file__).parents[2] / "docs" / "format.md").read_text(encoding="utf-8")
     recipe = text.split("```python\n")[1].split("```")[0]
     folder = write(tmp_path / "m", network)
     (folder / files.MANIFEST).unlink()
     subprocess.run([sys.executable, "-c", recipe], cwd=folder, check=True, timeout=60)
     assert (folder / files.MANIFEST).read_bytes() == network[files.MANIFEST]
-    predictor.load(folder)
+    predictors.load(folder)
 
 
 @pytest.mark.parametrize("kind", ["network", "linear"])
 def test_every_file_and_config_key_is_documented(kind: str, request: pytest.FixtureRequest) -> None:
     contents: Folder = request.getfixturevalue(kind)
-    text = (Path(__file__).parents[1] / "docs" / "format.md").read_text(encoding="utf-8")
+    text = (Path(__file__).parents[2] / "docs" / "format.md").read_text(encoding="utf-8")
     assert [name for name in (*contents, *json.loads(contents["config.json"])) if f"| `{name}` |" not in text] == []

@@ -1,0 +1,158 @@
+"""Many to one: texts to the log-probabilities of the labels, by a network or by the linear baseline."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import numpy.typing as npt
+import safetensors.numpy
+import torch
+
+from unspool import files
+from unspool.config import Settings
+from unspool.errors import ModelFileError, shorten
+from unspool.models.bow import Bow
+from unspool.models.classifier import Classifier
+from unspool.predictors import folder as folders
+from unspool.predictors.base import Predictor
+from unspool.predictors.folder import TENSORS
+from unspool.text.batching import Ragged
+from unspool.text.tokenizers import Tokenizer, load_tokenizer
+from unspool.training.classification import predict
+
+SEEN = "seen.safetensors"
+
+
+@dataclass
+class ClassifierPredictor(Predictor):
+    """A trained classifier with everything that turns texts into its answers.
+
+    Attributes:
+        labels: names in the order of the columns.
+        settings: what it was trained with.
+        network: the module in evaluation mode, or the baseline.
+        tokenizer: None for the linear baseline.
+        vectors: the mode of pretrained vectors it was trained with, "rand" without.
+        seen: sorted 32-bit hashes of the training texts, to tell whether a test text was trained on.
+        card: figures, data fingerprint and versions; plain JSON values.
+    """
+
+    task: ClassVar[str] = "classify"
+    keys: ClassVar[frozenset[str]] = frozenset(("labels", "tokenizer", "vectors"))
+    files: ClassVar[frozenset[str]] = frozenset(
+        ("vocabulary.json", "tokenizer.json", "ngrams.json", TENSORS, SEEN),
+    )
+
+    labels: list[str]
+    settings: Settings
+    network: Classifier | Bow
+    tokenizer: Tokenizer | None = None
+    vectors: str = "rand"
+    seen: npt.NDArray[np.uint32] = field(default_factory=lambda: np.empty(0, np.uint32))
+    card: dict[str, Any] = field(default_factory=dict)
+
+    def log_probabilities(self, texts: Sequence[str]) -> npt.NDArray[np.float64]:
+        """(N, C) natural logarithms of the label probabilities, in the order of `texts`.
+
+        Raises ModelFileError when the weights are so large that an answer is not a number.
+        """
+        if not texts:
+            return np.empty((0, len(self.labels)))
+        if isinstance(self.network, Bow):
+            answers = self.network.log_probabilities(texts)
+        else:
+            answers = predict(self.network, self.encode(texts))
+        if np.isnan(answers).any():
+            raise ModelFileError("the model's answers are not numbers: its weights are finite but far too large")
+        return answers
+
+    def encode(self, texts: Sequence[str]) -> Ragged:
+        """Token ids as the network reads them, cut to `settings.max_length`."""
+        if self.tokenizer is None:
+            raise ValueError("the linear baseline has no tokenizer")
+        return self.tokenizer.encode_all(texts).truncate(self.settings.max_length, self.settings.keep)
+
+    def parameters(self) -> int:
+        """Number of weights."""
+        if isinstance(self.network, Bow):
+            return sum(value.size for value in self.network.tensors().values())
+        return sum(parameter.numel() for parameter in self.network.parameters())
+
+    def to_files(self, folder: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
+        contents: dict[str, bytes] = {}
+        if isinstance(self.network, Bow):
+            tensors: folders.Tensors = dict(self.network.tensors())
+            contents["ngrams.json"] = files.to_json(list(self.network.ngrams))
+        else:
+            assert self.tokenizer is not None
+            tensors = {name: value.numpy() for name, value in self.network.state_dict().items()}
+            contents |= self.tokenizer.to_files()
+        folders.check_finite(tensors, folder / TENSORS)
+        contents[TENSORS] = safetensors.numpy.save(tensors)
+        contents[SEEN] = safetensors.numpy.save({"seen": self.seen})
+        tokenizer = self.tokenizer.settings if self.tokenizer else None
+        return {"labels": self.labels, "tokenizer": tokenizer, "vectors": self.vectors}, contents
+
+    @classmethod
+    def from_files(
+        cls, values: Mapping[str, Any], settings: Settings, contents: Mapping[str, bytes], folder: Path
+    ) -> Self:
+        labels, vectors, path = _labels(values["labels"], folder), values["vectors"], folder / "config.json"
+        weights, seen = folders.need(contents, TENSORS, folder), folders.need(contents, SEEN, folder)
+        if vectors not in ("rand", "static", "nonstatic", "multichannel"):
+            raise ModelFileError(f"{path}: unknown vectors mode {shorten(vectors)!r}")
+        tokenizer: Tokenizer | None = None
+        network: Bow | Classifier
+        if settings.model == "bow":
+            if values["tokenizer"] is not None or settings.level not in ("word", "char"):
+                raise ModelFileError(f"{path}: a bow model has no tokenizer and reads word or char")
+            network = _load_bow(contents, settings, labels, folder)
+        else:
+            tokenizer = load_tokenizer(folders.mapping(values["tokenizer"], "tokenizer", folder), contents)
+            if (tokenizer.level, tokenizer.lowercase) != (settings.level, settings.lowercase):
+                raise ModelFileError(f"{path}: settings and tokenizer disagree on level or lowercase")
+            network = _load_network(weights, settings, tokenizer.size, len(labels), vectors, folder)
+        return cls(labels, settings, network, tokenizer, vectors, _load_seen(seen, folder))
+
+
+def _labels(values: Any, folder: Path) -> list[str]:
+    if not isinstance(values, list) or not all(isinstance(label, str) for label in values):
+        raise ModelFileError(f"{folder / 'config.json'}: labels must be a list of texts")
+    if len(set(values)) != len(values) or len(values) < 2:
+        raise ModelFileError(f"{folder / 'config.json'}: labels must be at least two different texts")
+    return values
+
+
+def _load_bow(contents: Mapping[str, bytes], settings: Settings, labels: list[str], folder: Path) -> Bow:
+    ngrams = files.parse_json(contents.get("ngrams.json", b""), folder / "ngrams.json")
+    if not isinstance(ngrams, list) or not all(isinstance(ngram, str) for ngram in ngrams):
+        raise ModelFileError(f"{folder / 'ngrams.json'} must be a list of texts")
+    if len(set(ngrams)) != len(ngrams) or not ngrams:
+        raise ModelFileError(f"{folder / 'ngrams.json'} lists no n-gram, or one of them twice")
+    n, rows = len(ngrams), 1 if len(labels) == 2 else len(labels)
+    shapes = {"idf": (n,), "coefficients": (rows, n), "intercept": (rows,)}
+    tensors = folders.load_tensors(contents[TENSORS], shapes, folder / TENSORS)
+    return Bow(ngrams, **tensors, level=settings.level or "word", lowercase=bool(settings.lowercase))
+
+
+def _load_network(
+    content: bytes, settings: Settings, vocabulary_size: int, classes: int, vectors: str, folder: Path
+) -> Classifier:
+    try:
+        with torch.device("meta"):  # shapes without memory
+            network = Classifier(settings, vocabulary_size, classes, vectors_mode=vectors)
+    except (ValueError, TypeError, RuntimeError, OverflowError) as error:  # settings that no layer takes together
+        raise ModelFileError(f"{folder / 'config.json'} describes no network: {shorten(error, 200)}") from error
+    folders.fill(network, content, folder / TENSORS)
+    return network
+
+
+def _load_seen(content: bytes, folder: Path) -> npt.NDArray[np.uint32]:
+    shape = folders.header(content, folder / SEEN, "U32").get("seen", ())
+    if len(shape) != 1:
+        raise ModelFileError(f"{folder / SEEN} does not hold one row of hashes")
+    return folders.load_tensors(content, {"seen": shape}, folder / SEEN, kind="U32")["seen"]
