@@ -15,6 +15,7 @@ from unspool.nn.cells import (
     PseudoLSTM,
 )
 from unspool.nn.convolutional import ConvPool, DilatedConv, StackedConv, TextConv
+from unspool.nn.crf import LinearChainCRF
 from unspool.nn.dropout import VariationalDropout, WordDropout, max_norm_
 from unspool.nn.embedding import Embedding
 from unspool.nn.pooling import (
@@ -40,6 +41,7 @@ __all__ = [
     "DilatedConv",
     "Embedding",
     "LastPool",
+    "LinearChainCRF",
     "MaxPool",
     "MeanPool",
     "MeanVariancePool",
