@@ -26,7 +26,7 @@ from unspool.errors import SettingError, nearest, shorten
 
 Task = Literal["classify"]
 Cell = Literal["rnn", "gru", "lstm", "peephole", "prototype", "normalised", "pseudo", "mingru", "qrnn"]
-Level = Literal["word", "char", "byte", "bpe"]
+Level = Literal["word", "token", "char", "byte", "bpe"]
 Pooling = Literal["last", "max", "mean", "mean+variance", "attention"]
 Optimizer = Literal["adamw", "adadelta", "rmsprop", "sgd"]
 VectorMode = Literal["static", "nonstatic", "multichannel"]

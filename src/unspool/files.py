@@ -14,7 +14,7 @@ import math
 import os
 import re
 import stat
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,12 +32,20 @@ def publish(path: Path, content: bytes) -> None:
 
     Raises TrainingError naming the path and the size when the disk is full or the folder cannot be written.
     """
+    publish_pieces(path, (content,))
+
+
+def publish_pieces(path: Path, pieces: Iterable[bytes]) -> None:
+    """`publish` for what is larger than memory: the pieces one after the other, made while they are written."""
+    written = 0
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
         try:
             with os.fdopen(descriptor, "wb") as file:
-                file.write(content)
+                for piece in pieces:
+                    written += len(piece)
+                    file.write(piece)
                 file.flush()
                 os.fsync(file.fileno())
             temporary.replace(path)
@@ -46,7 +54,7 @@ def publish(path: Path, content: bytes) -> None:
             raise
         _sync_folder(path.parent)
     except OSError as error:
-        raise _cannot_write(path, len(content), error) from error
+        raise _cannot_write(path, written, error) from error
 
 
 def append_line(path: Path, line: str) -> None:

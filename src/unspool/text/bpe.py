@@ -64,7 +64,7 @@ class BPETokenizer(Tokenizer):
         self._library = _around(models.BPE(vocab=vocabulary, merges=merges))
 
     @classmethod
-    def train(cls, texts: Sequence[str], *, min_count: int, max_size: int | None, lowercase: bool) -> BPETokenizer:
+    def train(cls, texts: Iterable[str], *, min_count: int, max_size: int | None, lowercase: bool) -> BPETokenizer:
         """Merges learned from `texts`; `max_size` ids at most, the 256 bytes and the reserved two included."""
         if max_size is None or max_size < BYTES + RESERVED:
             raise SettingError(f"max_size must be at least {BYTES + RESERVED} for bpe, got {max_size}")
@@ -150,7 +150,7 @@ def _around(model: models.BPE) -> tokenizers.Tokenizer:
     return library
 
 
-def _clean(texts: Sequence[str], lowercase: bool) -> Iterator[str]:
+def _clean(texts: Iterable[str], lowercase: bool) -> Iterator[str]:
     for text in texts:
         clean = text if text.isascii() else _SURROGATES.sub(UNKNOWN_CHARACTER, text)
         yield clean.lower() if lowercase else clean

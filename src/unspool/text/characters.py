@@ -34,7 +34,7 @@ class CharTokenizer(Tokenizer):
         self._table[codes] = np.arange(RESERVED, vocabulary.size, dtype=np.int32)
 
     @classmethod
-    def train(cls, texts: Sequence[str], *, min_count: int, max_size: int | None, lowercase: bool) -> CharTokenizer:
+    def train(cls, texts: Iterable[str], *, min_count: int, max_size: int | None, lowercase: bool) -> CharTokenizer:
         """A vocabulary of the characters of `texts`."""
         counts: Counter[str] = Counter()
         for _, joined in _blocks(texts, lowercase):
@@ -106,7 +106,7 @@ class ByteTokenizer(Tokenizer):
         return chr(byte) if 32 < byte < 127 else f"0x{byte:02x}"
 
 
-def _blocks(texts: Sequence[str], lowercase: bool) -> Iterator[tuple[list[int], str]]:
+def _blocks(texts: Iterable[str], lowercase: bool) -> Iterator[tuple[list[int], str]]:
     """(lengths of the texts, the texts joined), about BLOCK characters at a time."""
     pending: list[str] = []
     characters = 0

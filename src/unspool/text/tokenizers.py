@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ from unspool.text.base import Tokenizer
 from unspool.text.bpe import BPETokenizer
 from unspool.text.characters import ByteTokenizer, CharTokenizer
 from unspool.text.vocabulary import Vocabulary
-from unspool.text.words import WordTokenizer
+from unspool.text.words import TokenTokenizer, WordTokenizer
 
 __all__ = ["DEFAULTS", "LEVELS", "Tokenizer", "load_tokenizer", "train_tokenizer"]
 
@@ -28,6 +28,7 @@ class Defaults:
 
 DEFAULTS = {
     "word": Defaults(min_count=2, max_size=50_000, lowercase=True),
+    "token": Defaults(min_count=1, max_size=50_000, lowercase=False),
     "char": Defaults(min_count=1, max_size=None, lowercase=False),
     "byte": Defaults(min_count=1, max_size=None, lowercase=False),
     "bpe": Defaults(min_count=2, max_size=8_000, lowercase=False),
@@ -37,7 +38,7 @@ LEVELS = tuple(DEFAULTS)
 
 def train_tokenizer(
     level: str,
-    texts: Sequence[str],
+    texts: Iterable[str],
     *,
     min_count: int | None = None,
     max_size: int | None = None,
@@ -45,8 +46,8 @@ def train_tokenizer(
 ) -> Tokenizer:
     """A tokenizer whose vocabulary comes from `texts`, which should be the training part alone.
 
-    level: 'word', 'char', 'byte' or 'bpe'. min_count: a token (for bpe: a pair to be merged) seen less often gets
-    no id. max_size: most ids, padding and unknown included. lowercase: lowercase every text first. None: DEFAULTS.
+    level: 'word', 'token' (what stands between blanks), 'char', 'byte' or 'bpe'. min_count: a token (for bpe: a
+    pair to be merged) seen less often gets no id. max_size: most ids, padding and unknown included. lowercase: lowercase every text first. None: DEFAULTS.
     Raises SettingError for an unknown level or a value out of range.
     """
     if level not in DEFAULTS:
@@ -58,7 +59,7 @@ def train_tokenizer(
             raise SettingError("level byte always has all 256 bytes: min_count and max_size have no effect on it")
         return ByteTokenizer(lowercase=lowercase)
     kinds: dict[str, type[WordTokenizer | CharTokenizer | BPETokenizer]]
-    kinds = {"word": WordTokenizer, "char": CharTokenizer, "bpe": BPETokenizer}
+    kinds = {"word": WordTokenizer, "token": TokenTokenizer, "char": CharTokenizer, "bpe": BPETokenizer}
     return kinds[level].train(
         texts,
         min_count=usual.min_count if min_count is None else min_count,
@@ -88,8 +89,8 @@ def load_tokenizer(settings: Mapping[str, Any], files: Mapping[str, bytes]) -> T
         content = _file(files, bpe.FILE_NAME)
         return BPETokenizer.from_file(content, lowercase=lowercase, expected_size=size)
     words = Vocabulary.from_file(_file(files, vocabulary.FILE_NAME), size)
-    if level == "word":
-        return WordTokenizer(words, lowercase=lowercase)
+    if level in ("word", "token"):
+        return (WordTokenizer if level == "word" else TokenTokenizer)(words, lowercase=lowercase)
     if any(len(token) != 1 for token in words.tokens):
         raise ModelFileError(f"{vocabulary.FILE_NAME}: a character vocabulary holds single characters only")
     return CharTokenizer(words, lowercase=lowercase)

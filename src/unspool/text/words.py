@@ -11,9 +11,10 @@ import re
 import unicodedata
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from itertools import chain
+from typing import Self
 
 from unspool.text.base import UNKNOWN_CHARACTER, Tokenizer
 from unspool.text.vocabulary import FILE_NAME, RESERVED, UNKNOWN, Vocabulary
@@ -48,17 +49,22 @@ class WordTokenizer(Tokenizer):
     def __init__(self, vocabulary: Vocabulary, *, lowercase: bool) -> None:
         super().__init__(lowercase=lowercase)
         self.vocabulary = vocabulary
-        self._pieces = _PieceIds(vocabulary, lowercase)
+        self._pieces = _PieceIds(vocabulary, lowercase, self.split)
+
+    @staticmethod
+    def split(piece: str) -> list[str]:
+        """The tokens of a piece of text without white space."""
+        return split_words(piece)
 
     @classmethod
-    def train(cls, texts: Sequence[str], *, min_count: int, max_size: int | None, lowercase: bool) -> WordTokenizer:
+    def train(cls, texts: Iterable[str], *, min_count: int, max_size: int | None, lowercase: bool) -> Self:
         """A vocabulary of the words of `texts`."""
         pieces: Counter[str] = Counter()
         for text in texts:
             pieces.update(text.split())
         counts: Counter[str] = Counter()
         for piece, count in pieces.items():
-            for word in split_words(piece.lower() if lowercase else piece):
+            for word in cls.split(piece.lower() if lowercase else piece):
                 counts[word] += count
         return cls(Vocabulary.from_counts(counts, min_count=min_count, max_size=max_size), lowercase=lowercase)
 
@@ -87,16 +93,28 @@ class WordTokenizer(Tokenizer):
         return self.vocabulary.tokens[token_id - RESERVED]
 
 
+class TokenTokenizer(WordTokenizer):
+    """Ids of what stands between white space, for text that was cut into tokens before."""
+
+    level = "token"
+
+    @staticmethod
+    def split(piece: str) -> list[str]:
+        """The piece as it is."""
+        return [piece]
+
+
 class _PieceIds(dict[str, bytes]):
     """From a piece of text without white space to the bytes of its int32 ids; fills itself up to a fixed size."""
 
-    def __init__(self, vocabulary: Vocabulary, lowercase: bool) -> None:
+    def __init__(self, vocabulary: Vocabulary, lowercase: bool, split: Callable[[str], list[str]]) -> None:
         super().__init__()
         self._ids = vocabulary.ids
         self._lowercase = lowercase
+        self._split = split
 
     def __missing__(self, piece: str) -> bytes:
-        words = split_words(piece.lower() if self._lowercase else piece)
+        words = self._split(piece.lower() if self._lowercase else piece)
         ids = array("i", [self._ids.get(word, UNKNOWN) for word in words]).tobytes()
         if len(piece) <= CACHED_LENGTH and len(self) < CACHE_ENTRIES:
             self[piece] = ids

@@ -217,7 +217,7 @@ def _settle_level(settings: Settings, given: Mapping[str, Any], texts: list[str]
     level: str | None = settings.level
     if level is None:
         level, reason = detect_level(texts)
-        notice(f"level      {level}: {reason} (--level word|char|byte|bpe)")
+        notice(f"level      {level}: {reason} (--level word|token|char|byte|bpe)")
     if settings.model == "bow" and level not in ("word", "char"):
         raise SettingError(f"--level {level} has no effect on the model 'bow': it knows word and char")
     if level == "byte" and (useless := [name for name in ("min_count", "max_vocabulary") if name in given]):
