@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import signal
 import subprocess
@@ -13,6 +14,7 @@ import pytest
 
 from unspool import cli
 from unspool.cli import COMMANDS, data, demo, doctor, evaluate, predict, resume, train
+from unspool.cli.demo import DEMOS
 from unspool.errors import DataError, Interrupted, TrainingError
 
 FUNCTIONS = {
@@ -20,7 +22,6 @@ FUNCTIONS = {
     "resume": resume.resume,
     "evaluate": evaluate.evaluate,
     "predict": predict.predict,
-    "demo": demo.demo,
     "doctor": doctor.doctor,
 }
 README = Path(__file__).parents[2] / "README.md"
@@ -56,6 +57,8 @@ def last_line(arguments: list[str], capfd: pytest.CaptureFixture[str]) -> tuple[
     [
         ("trian", 'Unknown command "trian". Did you mean "train"?'),
         ("data lst", 'Did you mean "list"?'),
+        ("demo many-to-on", "there is no demo 'many-to-on'"),
+        ("demo --otu x", "Did you mean --out?"),
         ("--nope", 'Unknown command "--nope"'),
         ("train DATA --hiden 3", "Unknown option: --hiden. Did you mean --hidden?"),
         ("doctor --jsn", "Did you mean --json?"),
@@ -115,7 +118,10 @@ def test_an_error_of_our_own_making_is_not_hidden(monkeypatch: pytest.MonkeyPatc
         cli.run(["doctor"])
 
 
-@pytest.mark.parametrize("command", [[], *([name] for name in COMMANDS), ["data"], ["data", "get"]], ids=str)
+HELPED = [[], *([name] for name in COMMANDS), ["data"], ["data", "get"], ["demo"], *(["demo", name] for name in DEMOS)]
+
+
+@pytest.mark.parametrize("command", HELPED, ids=str)
 def test_help_goes_to_stdout(command: list[str], capfd: pytest.CaptureFixture[str]) -> None:
     assert cli.run([*command, "--help"]) == 0
     shown = capfd.readouterr()
@@ -137,6 +143,19 @@ def test_every_command_is_explained_in_code_and_readme(name: str) -> None:
 def test_the_data_commands_are_explained(function: Any) -> None:
     assert inspect.getdoc(function)
     assert "unspool data" in README.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", ["", *DEMOS])
+def test_every_demo_is_explained_in_code_and_readme(name: str) -> None:
+    function = demo.demo
+    if name:
+        function = getattr(
+            importlib.import_module("unspool.cli.demos." + name.replace("-", "_")), name.replace("-", "_")
+        )
+    explained = inspect.getdoc(function) or ""
+    for parameter in inspect.signature(function).parameters:
+        assert f"\n{parameter}\n" in explained, parameter
+    assert f"unspool demo {name}".rstrip() in README.read_text(encoding="utf-8")
 
 
 def test_every_setting_is_a_flag(capfd: pytest.CaptureFixture[str]) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from cyclopts import App, CycloptsError
 
 from unspool._version import __version__
+from unspool.cli.demo import make_demo_app
 from unspool.errors import MESSAGE_LIMIT, Interrupted, UnspoolError, shorten
 from unspool.signals import raise_on_signal
 
@@ -18,9 +19,9 @@ COMMANDS = {
     "resume": "Go on with a training run that was stopped or killed.",
     "evaluate": "Measure a model on labelled texts.",
     "predict": "Answer texts, one line each.",
-    "demo": "Train rnn, gru, lstm and cnn on film-review sentences and compare them.",
     "doctor": "Print versions, the compute backend and the threads.",
 }
+DEMO = "Train rnn, gru, lstm and cnn on film-review sentences and compare them; or run the demo of that name."
 
 
 def make_app() -> App:
@@ -34,6 +35,7 @@ def make_app() -> App:
     )
     for name, text in COMMANDS.items():
         app.command(f"unspool.cli.{name}:{name}", name=name, help=text)
+    app.command(make_demo_app(DEMO))
     data = App(name="data", help="Corpora known by name: list them, get one.", help_format="plaintext")
     data.command("unspool.cli.data:list_corpora", name="list", help="List the corpora.")
     data.command("unspool.cli.data:get", name="get", help="Fetch a corpus and print its path.")

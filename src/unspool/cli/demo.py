@@ -1,18 +1,24 @@
-"""`unspool demo`: the main job on real text, four networks side by side."""
+"""`unspool demo`: the main job on real text, four networks side by side; `unspool demo NAME` for one of the others.
+
+To add a demo, write `demos/NAME.py` with a function of that name and add its row to `DEMOS`.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-import numpy as np
+from cyclopts import App, Parameter
 
 from unspool.cli.output import note, result, stderr_console
-from unspool.errors import UsageError, shorten
+from unspool.errors import UsageError, nearest, shorten
 
 if TYPE_CHECKING:
     from unspool.predictors import ClassifierPredictor
     from unspool.tasks.run import Finished
+
+DEMOS: dict[str, str] = {}
+"""Name of a demo -> one line of help."""
 
 MODELS = ("rnn", "gru", "lstm", "cnn")
 EXAMPLES = {
@@ -29,13 +35,30 @@ EXAMPLES = {
 }
 
 
-def demo(*, out: Path = Path("demo.unspool"), minutes: float = 4.0, seed: int = 0) -> None:
+def make_demo_app(help: str) -> App:
+    """`unspool demo` and its sub-commands; each is loaded when it is called."""
+    app = App(name="demo", help=help, help_format="plaintext")
+    app.default(demo)
+    for name, text in DEMOS.items():
+        function = name.replace("-", "_")
+        app.command(f"unspool.cli.demos.{function}:{function}", name=name, help=text)
+    return app
+
+
+def demo(
+    *unknown: Annotated[str, Parameter(show=False)],
+    out: Path = Path("demo.unspool"),
+    minutes: float = 4.0,
+    seed: int = 0,
+) -> None:
     """Train rnn, gru, lstm and cnn on film-review sentences, compare them, and answer three texts.
 
     Without a network, sentences of Python's own documentation stand in.
 
     Parameters
     ----------
+    unknown
+        Nothing: what stands here is not the name of a demo.
     out
         New folder for the four runs.
     minutes
@@ -43,6 +66,9 @@ def demo(*, out: Path = Path("demo.unspool"), minutes: float = 4.0, seed: int = 
     seed
         Seed of everything random.
     """
+    if unknown:
+        names = ", ".join(DEMOS)
+        raise UsageError(f"there is no demo {shorten(unknown[0])!r}{nearest(unknown[0], DEMOS)}; known: {names}")
     from unspool.tasks import Request, run
     from unspool.training.callbacks import ProgressBar
 
@@ -91,6 +117,8 @@ def _table(finished: list[tuple[str, Finished]]) -> None:
 
 
 def _answers(name: str, run: Finished, texts: tuple[str, ...]) -> None:
+    import numpy as np
+
     predictor: ClassifierPredictor = run.outcome.predictor
     result(f"\nThe {name} answers ({run.model}):")
     for text, row in zip(texts, np.exp(predictor.log_probabilities(texts)), strict=True):

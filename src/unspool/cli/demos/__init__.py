@@ -1,0 +1,1 @@
+"""The demos that have a name: one file each; the table is `cli/demo.py`."""
