@@ -93,6 +93,7 @@ class Settings(BaseModel):
     weight_decay: float = Field(0.01, ge=0, le=10, description="Decoupled weight decay")
     warmup: Share = Field(0.1, description="Share of the steps in which the rate rises")
     clip: float = Field(1.0, gt=0, le=1e30, description="Largest norm of the gradient")
+    average: Share = Field(0.0, description="Share of itself the average of the weights keeps per step; 0: no average")
     label_smoothing: Share = Field(0.0, description="Share of each target given to all labels")
     batch_size: int = Field(32, ge=1, le=2**20, description="Texts per step")
     epochs: int | None = Field(

@@ -81,6 +81,7 @@ class SequenceClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         weight_decay: float | None = None,
         warmup: float | None = None,
         clip: float | None = None,
+        average: float | None = None,
         label_smoothing: float | None = None,
         batch_size: int | None = None,
         epochs: int | None = None,

@@ -150,7 +150,8 @@ FILMS = [f"{word} film number {n % 6} {'on ' * (n % 4)}end" for n in range(12) f
 FLOW: dict[str, Any] = {
     "level": "char", "lowercase": False, "min_count": 3, "max_vocabulary": 6, "max_length": 3, "keep": "tail",
     "vectors_mode": "static", "optimizer": "sgd", "learning_rate": 0.05, "weight_decay": 5.0, "warmup": 0.8,
-    "clip": 1e-5, "batch_size": 5, "epochs": 3, "patience": 1, "minutes": 1e-6, "validation": 0.3, "seed": 9,
+    "clip": 1e-5, "average": 0.5,
+    "batch_size": 5, "epochs": 3, "patience": 1, "minutes": 1e-6, "validation": 0.3, "seed": 9,
 }  # fmt: skip
 
 

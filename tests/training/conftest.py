@@ -93,6 +93,8 @@ class Toy:
         from unspool.training.checkpoint import optimizer_tensors
 
         tensors = {**trainer.model.state_dict(), **optimizer_tensors(trainer.optimizer)}
+        if trainer.averaged is not None:
+            tensors |= {f"averaged {name}": value for name, value in trainer.averaged.state_dict().items()}
         tensors |= {f"best {name}": value for name, value in trainer.best.items()}
         return {name: value.numpy().tobytes() for name, value in tensors.items()}
 

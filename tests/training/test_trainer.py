@@ -11,6 +11,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -49,6 +50,33 @@ def test_stopped_at_any_step_it_resumes_to_the_same_bits(toy: Any, tmp_path: Pat
     assert log_rows(tmp_path / "s.jsonl") == log_rows(tmp_path / "w.jsonl")
     assert len(log_rows(tmp_path / "s.jsonl")) == 3
     assert stopped.data.seen + resumed.data.seen == whole.data.seen
+
+
+def test_averaged_weights_resume_to_the_same_bits(toy: Any, tmp_path: Path) -> None:
+    whole = toy(average=0.8)
+    whole.fit()
+    with pytest.raises(Interrupted):
+        toy(tmp_path, None, toy.StopAt(5), average=0.8).fit()
+    resumed = toy(tmp_path, average=0.8)
+    assert resumed.resume(pytest.fail)
+    resumed.fit()
+    assert toy.state(resumed) == toy.state(whole)
+
+
+def test_what_is_judged_and_kept_is_the_average_of_the_weights(toy: Any) -> None:
+    history: list[Any] = []
+
+    class Watch(Callback):
+        def on_step(self, standing: Any, loss: float) -> None:
+            history.append(trainer.model.layers[0].weight.detach().numpy().astype(np.float64))
+
+    trainer = toy(None, toy.Data([0.1, 0.2, 0.3]), Watch(), average=0.8)
+    trainer.fit()
+    expected = history[0]
+    for weight in history[1:]:
+        expected = 0.8 * expected + 0.2 * weight
+    assert np.abs(expected - history[-1]).max() > 1e-3
+    np.testing.assert_allclose(trainer.model.layers[0].weight.detach(), expected, atol=1e-6)
 
 
 def stop_in_validation(toy: Any, folder: Path, number: int) -> None:

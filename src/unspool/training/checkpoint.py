@@ -1,8 +1,8 @@
 """Everything a run needs to go on, in safetensors and JSON, two generations deep.
 
 A checkpoint is a folder `step-<step>-<epochs done>` with `state.safetensors`, `state.json` and, last,
-`manifest.json`. What is in it is the list `Progress` plus the tensors of model, best model and optimiser. Random
-numbers need no place: every step seeds itself from (seed, step), and the order of examples from (seed, epoch).
+`manifest.json`. What is in it is the list `Progress` plus the tensors of model, best model, averaged model and optimiser.
+Random numbers need no place: every step seeds itself from (seed, step), and the order of examples from (seed, epoch).
 """
 
 from __future__ import annotations
@@ -46,6 +46,7 @@ def save(
     model: nn.Module,
     best: dict[str, Tensor],
     optimizer: torch.optim.Optimizer,
+    averaged: nn.Module | None = None,
 ) -> None:
     """Publish one checkpoint below `folder`, then drop all but the newest two.
 
@@ -53,6 +54,8 @@ def save(
     """
     tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
     tensors |= {f"best.{name}": value for name, value in best.items()}
+    if averaged is not None:
+        tensors |= {f"averaged.{name}": value for name, value in averaged.state_dict().items()}
     tensors |= optimizer_tensors(optimizer)
     check_finite(tensors, "no checkpoint was written")
     target = folder / f"step-{progress.step:09d}-{progress.epoch:06d}"
@@ -93,8 +96,9 @@ def restore(
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
     notice: Callable[[str], None],
+    averaged: nn.Module | None = None,
 ) -> tuple[Progress, dict[str, Tensor]] | None:
-    """Load the newest undamaged checkpoint into model and optimiser.
+    """Load the newest undamaged checkpoint into model, optimiser and the averaged model, where there is one.
 
     Returns where the run stands and the best weights so far, or None when no checkpoint was ever completed. A
     damaged one is told and the one before is taken. Raises ModelFileError when all are damaged.
@@ -103,7 +107,7 @@ def restore(
     for path in reversed(candidates):
         try:
             tensors, progress = _load(path)
-            _fill(tensors, model, optimizer)
+            _fill(tensors, model, optimizer, averaged)
         except ModelFileError as error:
             notice(f"checkpoint {path.name} is damaged ({error}); the one before is taken")
             continue
@@ -182,13 +186,17 @@ def _fits(value: Any, annotation: str) -> bool:
     return type(value) is bool if annotation == "bool" else type(value) in (int, float)
 
 
-def _fill(tensors: dict[str, Tensor], model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+def _fill(
+    tensors: dict[str, Tensor], model: nn.Module, optimizer: torch.optim.Optimizer, averaged: nn.Module | None
+) -> None:
     try:
         state: dict[int, dict[str, Tensor]] = {}
         for name, value in _named(tensors, "optimizer.").items():
             index, key = name.split(".", 1)
             state.setdefault(int(index), {})[key] = value
         model.load_state_dict(_named(tensors, "model."))
+        if averaged is not None:
+            averaged.load_state_dict(_named(tensors, "averaged."))
         optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
     except (RuntimeError, ValueError) as error:
         raise ModelFileError(f"the checkpoint does not fit the model: {error}") from error

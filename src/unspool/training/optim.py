@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 import torch
 from torch import nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from unspool.config import Settings
 
@@ -29,6 +30,13 @@ def make_optimizer(model: nn.Module, settings: Settings) -> torch.optim.Optimize
     if settings.optimizer == "sgd":
         return torch.optim.SGD(groups, lr=rate, momentum=0.9, foreach=True)
     return torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.98), fused=True)
+
+
+def make_averaged(model: nn.Module, settings: Settings) -> AveragedModel | None:
+    """A copy of the model whose weights follow as `average · copy + (1 - average) · model`; None when not wanted."""
+    if not settings.average:
+        return None
+    return AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(settings.average))  # type: ignore[no-untyped-call]
 
 
 def rate_factor(step: float, planned: int, warmup: float) -> float:

@@ -79,6 +79,7 @@ class Trainer:
         self.epochs = settings.epochs
         self.folder, self.deadline, self.callbacks = folder, deadline, callbacks
         self.optimizer = optim.make_optimizer(model, settings)
+        self.averaged = optim.make_averaged(model, settings)
         self.progress = Progress(planned_steps=self.epochs * len(data.order(0)))
         self.best: dict[str, Tensor] = {}
         self._saved_at = self._clock = time.monotonic()
@@ -88,7 +89,7 @@ class Trainer:
         """Take up the newest checkpoint and clear what a kill left half written; False when there is none."""
         if self.folder is None:
             return False
-        found = checkpoint.restore(self.folder, self.model, self.optimizer, notice)
+        found = checkpoint.restore(self.folder, self.model, self.optimizer, notice, self.averaged)
         files.clear_leftovers(self.folder.parent)
         if found:
             self.progress, self.best = found
@@ -141,6 +142,8 @@ class Trainer:
             raise TrainingError(self._not_finite(value, norm, rows))
         self.optimizer.step()
         self.model.after_step()  # type: ignore[operator]
+        if self.averaged is not None:
+            self.averaged.update_parameters(self.model)
         progress.step += 1
         progress.position += 1
         progress.loss_sum += value
@@ -175,8 +178,9 @@ class Trainer:
 
     def _validate(self, stop: Stop, *, cut: bool) -> None:
         started = time.monotonic()
-        self.model.eval()
-        figures = dict(self.data.validate(self.model, lambda: self._poll(stop)))
+        judged = self.model if self.averaged is None else self.averaged.module
+        judged.eval()
+        figures = dict(self.data.validate(judged, lambda: self._poll(stop)))
         self._check_finite(figures)
         self._pace.validation.add(time.monotonic() - started)
         progress = self.progress
@@ -184,7 +188,7 @@ class Trainer:
         better = progress.best_score is None or figures["score"] > progress.best_score
         if better:
             progress.best_score, progress.best_epoch = figures["score"], progress.epoch
-            self.best = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
+            self.best = {name: value.detach().clone() for name, value in judged.state_dict().items()}
         waited = progress.epoch - progress.best_epoch
         enough = waited >= self.settings.patience or progress.epoch >= self.epochs
         progress.finished = enough or cut or self._out_of_time()
@@ -217,7 +221,7 @@ class Trainer:
     def _save(self) -> None:
         assert self.folder is not None
         self._count_time()
-        checkpoint.save(self.folder, self.progress, self.model, self.best, self.optimizer)
+        checkpoint.save(self.folder, self.progress, self.model, self.best, self.optimizer, self.averaged)
         self._saved_at = time.monotonic()
         self._pace.saving.add(self._saved_at - self._clock)
 
