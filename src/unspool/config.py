@@ -86,7 +86,7 @@ class Settings(BaseModel):
     zoneout: Share = Field(0.0, description="Share of state units that keep their old value")
     layer_norm: bool = Field(False, description="Layer normalisation inside the recurrent layers")
     residual: bool = Field(False, description="Add each further recurrent layer's input to its output")
-    max_norm: float | None = Field(None, gt=0, description="Largest norm of an output row (Kim 2014: 3)")
+    max_norm: float | None = Field(None, gt=0, le=1e30, description="Largest norm of an output row (Kim 2014: 3)")
 
     optimizer: Optimizer = Field("adamw", description="adamw, adadelta, rmsprop or sgd")
     learning_rate: float = Field(1e-3, gt=0, le=1e30, description="Peak learning rate")
@@ -100,7 +100,7 @@ class Settings(BaseModel):
         None, ge=1, le=10**6, description="Passes over the texts; from their number if not given"
     )
     patience: int = Field(4, ge=1, le=10**6, description="Epochs without a better validation score before the end")
-    minutes: float | None = Field(None, gt=0, description="Most wall time; schedule and stopping adapt")
+    minutes: float | None = Field(None, gt=0, le=10**6, description="Most wall time; schedule and stopping adapt")
     validation: float = Field(0.1, gt=0, lt=1, description="Share of the texts held out for validation")
     seed: int = Field(0, ge=0, lt=2**32, description="Seed of everything random")
 
@@ -165,6 +165,8 @@ def resolve(recipe: Mapping[str, Any], given: Mapping[str, Any]) -> Settings:
         if useless[0] not in settings_of(settings.task):
             where = f"the task {settings.task!r}"
         raise SettingError(f"{flag(useless[0])} has no effect on {where}: leave it out")
+    if settings.model == "stacked-cnn" and settings.layers == 1 and "pool_size" in given:
+        raise SettingError("--pool-size has no effect with one layer: give --layers 2 or more")
     return settings
 
 

@@ -293,6 +293,11 @@ def _peak_memory() -> int:
     return int(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss) * 1024
 
 
+@pytest.mark.parametrize("name", ["config.json", "card.json"])
+def test_a_description_as_long_as_a_book_is_refused_unread(name: str, network: Folder, tmp_path: Path) -> None:
+    assert "has more than 16,777,216 bytes" in refused(write(tmp_path / "m", {**network, name: b" " * (2**24 + 1)}))
+
+
 def test_a_huge_vocabulary_is_refused(network: Folder, tmp_path: Path) -> None:
     whole = json.loads(network["config.json"])
     for size in (10**9, 2**63, whole["tokenizer"]["size"] + 1):

@@ -51,7 +51,8 @@ def load(path: Path) -> Predictor:
     known = _COMMON_FILES.union(*(kind.files for kind in KINDS.values()))
     contents = files.read_folder(folder, known)
     for name in ("config.json", "card.json"):
-        folders.need(contents, name, folder)
+        if len(folders.need(contents, name, folder)) > folders.DESCRIPTION_LIMIT:
+            raise ModelFileError(f"{folder / name} has more than {folders.DESCRIPTION_LIMIT:,} bytes")
     values = folders.mapping(files.parse_json(contents["config.json"], folder / "config.json"), "config", folder)
     kind, settings = _checked(values, folder)
     for name in contents:

@@ -21,6 +21,7 @@ from unspool.errors import ModelFileError, SettingError, shorten
 
 FORMAT = 1
 TENSORS = "model.safetensors"
+DESCRIPTION_LIMIT = 2**24  # bytes of config.json and card.json, which list little more than labels
 HEADER_LIMIT = 2**20  # bytes; a header lists a few dozen tensors
 
 Tensors = dict[str, npt.NDArray[Any]]

@@ -47,7 +47,8 @@ def train_tokenizer(
     """A tokenizer whose vocabulary comes from `texts`, which should be the training part alone.
 
     level: 'word', 'token' (what stands between blanks), 'char', 'byte' or 'bpe'. min_count: a token (for bpe: a
-    pair to be merged) seen less often gets no id. max_size: most ids, padding and unknown included. lowercase: lowercase every text first. None: DEFAULTS.
+    pair to be merged) seen less often gets no id. max_size: most ids, padding and unknown included. lowercase:
+    lowercase every text first. None: DEFAULTS.
     Raises SettingError for an unknown level or a value out of range.
     """
     if level not in DEFAULTS:

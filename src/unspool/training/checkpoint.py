@@ -1,8 +1,9 @@
 """Everything a run needs to go on, in safetensors and JSON, two generations deep.
 
 A checkpoint is a folder `step-<step>-<epochs done>` with `state.safetensors`, `state.json` and, last,
-`manifest.json`. What is in it is the list `Progress` plus the tensors of model, best model, averaged model and optimiser.
-Random numbers need no place: every step seeds itself from (seed, step), and the order of examples from (seed, epoch).
+`manifest.json`. What is in it is the list `Progress` plus the tensors of model, best model, averaged model and
+optimiser. Random numbers need no place: every step seeds itself from (seed, step), the order of examples from
+(seed, epoch).
 """
 
 from __future__ import annotations
