@@ -150,7 +150,8 @@ def test_vectors_settle_the_width_and_start_the_words(tmp_path: Path) -> None:
     assert found.settings.embedding == 3
     assert found.tokenizer is not None
     assert starting(told, "vectors").startswith(f"vectors    1 of {found.tokenizer.size - 2} words found, 3 wide")
-    assert [1.0, 2.0, 3.0] in found.vectors.tolist()
+    row = np.array([1.0, 2.0, 3.0]) * 0.25 / np.sqrt(3) / np.std([1.0, 2.0, 3.0])
+    assert np.isclose(found.vectors, row, atol=1e-6).all(axis=1).sum() == 1
     with pytest.raises(SettingError, match="--embedding is 4 but the vectors have 3 columns"):
         prepared(TEXTS, LABELS, vectors=path)
     with pytest.raises(SettingError, match="--vectors needs --level word"):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from unspool.errors import DataError
-from unspool.text.vectors import read_vectors
+from unspool.text.vectors import read_vectors, vector_table
 
 IDS = {"cat": 2, "dog": 3, "new york": 4, "absent": 5}
 GLOVE = "the 0.1 0.2 0.3\ncat 1 -2e-1 3\nnew york 4 5 6\ndog 7 8 9\n"
@@ -62,3 +62,16 @@ def test_a_binary_file_is_refused(tmp_path: Path) -> None:
     path.write_bytes(b"4 3\ncat \x80\xff\x00\x01\n")
     with pytest.raises(DataError, match=r"vectors\.bin is not utf-8 all through"):
         read_vectors(path, IDS)
+
+
+def test_the_table_has_found_words_at_the_spread_of_the_others(tmp_path: Path) -> None:
+    path = tmp_path / "v.txt"
+    path.write_text("a 3 -6\nb 9 0\nz 1 1\n")
+    table, found = vector_table(path, {"a": 2, "b": 4, "c": 5}, 300, seed=3)
+    assert table.shape == (300, 2) and table.dtype == np.float32
+    assert found.nonzero()[0].tolist() == [2, 4]
+    values = np.array([[3.0, -6.0], [9.0, 0.0]])
+    np.testing.assert_allclose(table[[2, 4]], values * np.sqrt(0.25**2 / 3) / values.std(), rtol=1e-6)
+    others = np.delete(table, [2, 4], axis=0)
+    assert np.abs(others).max() <= 0.25
+    assert others.std() == pytest.approx(table[[2, 4]].std(), rel=0.1)

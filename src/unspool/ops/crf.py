@@ -115,7 +115,7 @@ class _LogPartition(torch.autograd.Function):
         return passes.log_partition
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(context: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         lengths, transitions, shares, alpha, xi = context.saved_tensors
         shares = shares * gradient[:, None]  # (T, B, C)

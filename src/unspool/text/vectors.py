@@ -17,6 +17,8 @@ from unspool.errors import DataError, shorten
 from unspool.text.readers.encoding import Survey, lines
 from unspool.text.readers.source import Source, open_source
 
+LIMIT = 0.25  # of the uniform distribution that words without a vector come from (Kim 2014, section 3.2)
+
 
 def read_vectors(path: Path | str, ids: Mapping[str, int]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """(matrix, found): the vectors of the words in `ids` (word to row number), from a text file, gzipped or not.
@@ -27,6 +29,21 @@ def read_vectors(path: Path | str, ids: Mapping[str, int]) -> tuple[NDArray[np.f
     """
     with open_source(path) as source:
         return _read(source, ids)
+
+
+def vector_table(
+    path: Path | str, ids: Mapping[str, int], size: int, seed: int
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """(table, found): rows for all `size` ids, those of found words from the file, the others from U(-.25, .25).
+
+    The file's numbers are scaled as one to the standard deviation of the others: vectors several times as wide as
+    what a network begins with hardly learn, and drown the words that are not in the file (docs/experiments.md, MR).
+    """
+    matrix, found = read_vectors(path, ids)
+    table = np.random.default_rng(seed).uniform(-LIMIT, LIMIT, (size, matrix.shape[1])).astype(np.float32)
+    spread = float(matrix[found].std()) or 1.0
+    table[: len(found)][found] = matrix[found] * (LIMIT / 3**0.5 / spread)
+    return table, found
 
 
 def _read(source: Source, ids: Mapping[str, int]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:

@@ -31,7 +31,7 @@ from unspool.text.duplicates import duplicates, overlap, text_hashes
 from unspool.text.levels import detect_level
 from unspool.text.splitting import split
 from unspool.text.tokenizers import DEFAULTS, Tokenizer, train_tokenizer
-from unspool.text.vectors import read_vectors
+from unspool.text.vectors import vector_table
 from unspool.training import metrics
 from unspool.training.callbacks import Callback
 from unspool.training.checkpoint import Progress
@@ -238,12 +238,10 @@ def _vectors(
     if tokenizer.level != "word":
         raise SettingError(f"--vectors needs --level word, the texts are read by {tokenizer.level}")
     wanted = {tokenizer.token(index): index for index in range(2, tokenizer.size)}
-    matrix, found = read_vectors(path, wanted)
-    width = matrix.shape[1]
+    rows, found = vector_table(path, wanted, tokenizer.size, settings.seed)
+    width = rows.shape[1]
     if given.get("embedding", width) != width:
         raise SettingError(f"--embedding is {given['embedding']} but the vectors have {width} columns")
-    rows = np.random.default_rng(settings.seed).uniform(-0.25, 0.25, (tokenizer.size, width)).astype(np.float32)
-    rows[: len(found)][found] = matrix[found]
     notice(f"vectors    {int(found.sum()):,} of {len(wanted):,} words found, {width} wide")
     return rows, settings.model_copy(update={"embedding": width})
 
