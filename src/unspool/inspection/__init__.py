@@ -1,0 +1,1 @@
+"""Looking inside: what a trained model does with a text, and what a network costs."""
