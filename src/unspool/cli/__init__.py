@@ -19,6 +19,7 @@ COMMANDS = {
     "resume": "Go on with a training run that was stopped or killed.",
     "evaluate": "Measure a model on labelled texts.",
     "predict": "Answer texts, one line each.",
+    "complexity": "Count what a network costs, and measure it beside the prediction.",
     "doctor": "Print versions, the compute backend and the threads.",
 }
 DEMO = "Train rnn, gru, lstm and cnn on film-review sentences and compare them; or run the demo of that name."

@@ -63,7 +63,9 @@ def _degree(term: tuple[str, int]) -> tuple[int, str]:
 
 
 def _term(letters: str, factor: int) -> str:
-    parts = [letter + (str(count).translate(_POWERS) if count > 1 else "") for letter, count in Counter(letters).items()]
+    parts = [
+        letter + (str(count).translate(_POWERS) if count > 1 else "") for letter, count in Counter(letters).items()
+    ]
     if not parts:
         return str(factor)
     sign = {1: "", -1: "-"}.get(factor)

@@ -32,6 +32,7 @@ class Layer:
         parameters: trained values.
         multiply_adds: products that need no earlier step of the same layer, for one text.
         recurrent: products that wait for the step before, for one text.
+        pointwise: values computed one by one: gates, activations, weights of attention.
         live: float32 values that live at once in inference: what enters and what leaves.
         kept: float32 values kept from forward to backward in training.
         depth: how many computations must follow one another.
@@ -44,6 +45,7 @@ class Layer:
     parameters: Formula
     multiply_adds: Formula = ZERO
     recurrent: Formula = ZERO
+    pointwise: Formula = ZERO
     live: Formula = ZERO
     kept: Formula = ZERO
     depth: Formula = ONE
@@ -101,6 +103,7 @@ def recurrent(
         directions * parameters,
         directions * gates * kernel_size * T * H * I,
         waiting,
+        pointwise=directions * (gates + 1) * T * H,
         live=T * I + directions * (gates + 1) * T * H,
         kept=T * I + directions * (kept + 1) * T * H,
         depth=T,
@@ -120,6 +123,7 @@ def region(name: str, width: int, filters: int, size: int, steps: int, *, poolin
         {"T": steps, "W": windows, "I": width, "F": filters},
         size * I * F + F,
         size * W * I * F,
+        pointwise=W * F,
         live=T * I + W * F,
         kept=(T * I if first else ZERO) + (2 * F if pooling == "max" else (summaries * W + W + summaries) * F),
         depth=2 * ONE,
@@ -136,6 +140,7 @@ def pooled_windows(name: str, width: int, filters: int, size: int, pool: int, st
         {"T": steps, "W": windows, "P": -(-windows // pool), "I": width, "F": filters},
         size * I * F + F,
         size * W * I * F,
+        pointwise=W * F,
         live=T * I + W * F,
         kept=T * I + W * F + 3 * P * F,
         depth=2 * ONE,
@@ -151,6 +156,7 @@ def dilated_block(name: str, filters: int, size: int, dilation: int, steps: int)
         {"T": steps, "F": filters},
         (size + 1) * F * F + 4 * F,
         (size + 1) * T * F * F,
+        pointwise=3 * T * F,
         live=3 * T * F,
         kept=4 * T * F,
         depth=3 * ONE,
@@ -165,6 +171,7 @@ def attention(name: str, width: int, hidden: int, steps: int) -> Layer:
         {"T": steps, "I": width, "H": hidden},
         3 * I * H + H * H + 4 * H,
         3 * T * I * H + T * H * H + 2 * T * T * H,
+        pointwise=T * T,
         live=T * I + 4 * T * H,
         kept=T * I + 5 * T * H + T,
         depth=3 * ONE,
@@ -179,7 +186,7 @@ def linear(name: str, width: int, units: int, steps: int) -> Layer:
 
 def norm(name: str, width: int, steps: int) -> Layer:
     """Layer normalisation of every step."""
-    return Layer(name, {"T": steps, "F": width}, 2 * F, live=2 * T * F, kept=T * F + 2 * T)
+    return Layer(name, {"T": steps, "F": width}, 2 * F, pointwise=T * F, live=2 * T * F, kept=T * F + 2 * T)
 
 
 def pooling(kind: str, width: int, steps: int) -> Layer:
@@ -190,6 +197,7 @@ def pooling(kind: str, width: int, steps: int) -> Layer:
         {"T": steps, "I": width},
         I * I + 2 * I if learned else ZERO,
         T * I * I + 2 * T * I if learned else ZERO,
+        pointwise=(2 if learned else 1) * T * I,
         live=(2 if learned else 1) * T * I + I,
         kept={"last": ZERO, "max": T * I + 2 * I, "mean": ZERO, "mean+variance": T * I}.get(kind, 2 * T * I + T),
         field=None,

@@ -144,9 +144,7 @@ def _pooled(stack: list[Layer], settings: Settings, width: int, length: int) -> 
 def _regions(settings: Settings, width: int, length: int) -> tuple[list[Layer], int]:
     steps = length + 2 * (max(settings.region_sizes) - 1)  # the zeros around a text
     stack = [
-        layers.region(
-            f"regions of {size}", width, settings.filters, size, steps, pooling=settings.pooling, first=not k
-        )
+        layers.region(f"regions of {size}", width, settings.filters, size, steps, pooling=settings.pooling, first=not k)
         for k, size in enumerate(settings.region_sizes)
     ]
     factor = 2 if settings.pooling == "mean+variance" else 1

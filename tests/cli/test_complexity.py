@@ -1,0 +1,63 @@
+"""`unspool complexity`, counts and refusals; times are only asked to be there."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from unspool.inspection.complexity import timing
+
+Command = Callable[..., tuple[int, list[str], str]]
+
+
+def test_side_by_side(command: Command) -> None:
+    code, lines, _ = command("complexity", "--no-measure", "--length", 100, "--hidden", 10, "--filters", 7)
+    assert code == 0
+    assert [line.split()[0] for line in lines[2:8]] == ["rnn", "gru", "lstm", "cnn", "qrnn", "attention"]
+
+
+def test_one_model_as_json(command: Command) -> None:
+    arguments = ("--model", "lstm", "--embedding", 3, "--hidden", 5, "--no-bidirectional", "--kinds", 11)
+    code, lines, _ = command("complexity", *arguments, "--length", 7, "--labels", 4, "--no-measure", "--json")
+    (found,) = json.loads(lines[0])["models"]
+    assert code == 0
+    assert found["parameters"] == 11 * 3 + 4 * 5 * (3 + 5 + 2) + 4 * (5 + 1)
+    assert found["multiply_adds"] == 7 * 4 * 5 * (3 + 5) + 4 * 5
+    assert found["layers"][1]["formulas"]["multiply_adds"] == "4·H²·T + 4·H·I·T"
+
+
+def test_trained_model_is_measured_and_drawn(
+    model: Path, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(timing, "LEAST_SECONDS", 0.0)
+    monkeypatch.setattr(timing, "PASSES", 1)
+    page = tmp_path / "cost.html"
+    code, lines, err = command("complexity", model, "--length", 20, "--batch", 2, "--out", page)
+    assert code == 0 and "measuring  gru" in err
+    assert "measured" in lines[1] and any("for a batch of 2" in line for line in lines)
+    assert "What it costs" in page.read_text()
+    code, _, err = command("complexity", model, "--no-measure", "--out", page)
+    assert code == 2 and "exists" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--length", 0), "--length is 0"),
+        (("--model", "bow"), "no layers"),
+        (("--model", "cnn", "--hidden", 3), "no effect"),
+        (("--pool-size", 3), "--pool-size has no effect"),
+        (("--model", "lstn"), "did you mean"),
+    ],
+)
+def test_refusals(command: Command, arguments: tuple[object, ...], words: str) -> None:
+    code, _, err = command("complexity", "--no-measure", *arguments)
+    assert code == 2 and words in err
+
+
+def test_settings_beside_a_trained_model_are_refused(model: Path, command: Command) -> None:
+    code, _, err = command("complexity", model, "--hidden", 3)
+    assert code == 2 and "--hidden has no effect on a trained model" in err
