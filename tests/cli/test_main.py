@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from unspool import cli
-from unspool.cli import COMMANDS, data, demo, doctor, evaluate, predict, resume, train
+from unspool.cli import COMMANDS, complexity, data, demo, doctor, evaluate, predict, resume, train
 from unspool.cli.demo import DEMOS
 from unspool.errors import DataError, Interrupted, TrainingError
 
@@ -22,6 +22,7 @@ FUNCTIONS = {
     "resume": resume.resume,
     "evaluate": evaluate.evaluate,
     "predict": predict.predict,
+    "complexity": complexity.complexity,
     "doctor": doctor.doctor,
 }
 README = Path(__file__).parents[2] / "README.md"
