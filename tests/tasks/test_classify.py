@@ -173,6 +173,22 @@ def test_epochs_follow_from_the_number_of_steps() -> None:
     assert many.settings.epochs == min(fitting.MOST_EPOCHS, int(np.ceil(fitting.TARGET_STEPS / 36)))
 
 
+def test_the_region_cnn_has_a_recipe_for_short_texts() -> None:
+    def settled(texts: list[str], **given: Any) -> tuple[int, float, list[str]]:
+        told: list[str] = []
+        settings = fitting.prepare(
+            texts, LABELS, {"model": "cnn", "level": "word", **given}, notice=told.append
+        ).settings
+        return settings.embedding, settings.learning_rate, [line for line in told if line.startswith("recipe")]
+
+    long = [text + " and on" * 40 for text in TEXTS]
+    assert settled(TEXTS) == (300, 1e-3, ["recipe     for short texts: --embedding 300 --learning-rate 0.001"])
+    assert settled(TEXTS, embedding=20, learning_rate=0.1)[:2] == (20, 0.1)
+    assert settled(long) == (100, 2e-3, [])
+    assert settled(TEXTS, level="char") == (100, 2e-3, [])
+    assert settled(TEXTS, model="gru") == (100, 2e-3, [])
+
+
 def test_every_training_tells_the_baseline_and_the_size() -> None:
     found, told = prepared(TEXTS, LABELS, epochs=1)
     outcome = fitting.fit(found, notice=told.append)

@@ -12,6 +12,7 @@ DEFAULT_MODELS = {"classify": "cnn"}
 
 _RECURRENT: dict[str, Any] = {"learning_rate": 2e-3, "embedding_dropout": 0.3, "word_dropout": 0.1}
 _REGION_CNN: dict[str, Any] = {"learning_rate": 2e-3, "embedding_dropout": 0.3}
+_SHORT_CNN: dict[str, Any] = {"embedding": 300, "learning_rate": 1e-3, "embedding_dropout": 0.4, "word_dropout": 0.05}
 _CNN_RECURRENT: dict[str, Any] = _RECURRENT
 _OTHERS: dict[str, dict[str, Any]] = {
     "cnn": _REGION_CNN,
@@ -32,6 +33,17 @@ def settle(given: Mapping[str, Any]) -> Settings:
     if task not in DEFAULT_MODELS:
         return config.parse(given)  # which refuses it
     return config.resolve(recipe(str(given.get("model", DEFAULT_MODELS[task])), task), given)
+
+
+def for_short_texts(settings: Settings, given: Mapping[str, Any]) -> Settings:
+    """The settings of a region CNN for texts of a sentence or two, but for what was given.
+
+    There the convolution is cheap, so wide vectors can be afforded, and a lower rate with more steps pays: see
+    docs/experiments.md, "Short texts".
+    """
+    if settings.model != "cnn" or settings.task != "classify":
+        return settings
+    return settings.model_copy(update={name: value for name, value in _SHORT_CNN.items() if name not in given})
 
 
 def _classify(model: str) -> dict[str, Any]:

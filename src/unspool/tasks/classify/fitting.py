@@ -23,7 +23,7 @@ from unspool.config import Settings
 from unspool.errors import DataError, SettingError, shorten
 from unspool.models import bow
 from unspool.models.classifier import Classifier
-from unspool.models.recipes import settle
+from unspool.models.recipes import for_short_texts, settle
 from unspool.predictors import ClassifierPredictor
 from unspool.tasks.base import Notice
 from unspool.text.batching import padding_share
@@ -41,6 +41,7 @@ from unspool.training.trainer import Trainer, memory_errors
 Labels = npt.NDArray[np.int64]
 
 # Small data needs many passes, large data few: see docs/experiments.md, "How many epochs".
+SHORT_TEXT, WORDS = 64, ("word", "token", "bpe")  # tokens in the median text, at levels of words and their pieces
 TARGET_STEPS, LEAST_EPOCHS, MOST_EPOCHS = 3000, 7, 60
 
 NO_CHECKPOINT = "no checkpoint was completed yet: training starts from the beginning"
@@ -112,6 +113,7 @@ def prepare(
         max_size=settings.max_vocabulary if settings.level != "byte" else None,
         lowercase=settings.lowercase,
     )
+    settings = _for_length(settings, given, tokenizer, train.texts, notice)
     matrix, settings = _vectors(vectors, settings, given, tokenizer, notice)
     settings, data = _encode(settings, tokenizer, train, held_out, notice)
     return Prepared(settings, names, train, held_out, tokenizer, data, matrix)
@@ -226,6 +228,18 @@ def _settle_level(settings: Settings, given: Mapping[str, Any], texts: list[str]
     filled = {"min_count": usual.min_count, "max_vocabulary": usual.max_size, "lowercase": usual.lowercase}
     missing = {name: value for name, value in filled.items() if getattr(settings, name) is None}
     return settings.model_copy(update={"level": level, **missing})
+
+
+def _for_length(
+    settings: Settings, given: Mapping[str, Any], tokenizer: Tokenizer, texts: list[str], notice: Notice
+) -> Settings:
+    sample = tokenizer.encode_all(texts[:: max(1, len(texts) // 1000)]).lengths
+    if settings.level not in WORDS or np.median(sample) > SHORT_TEXT:
+        return settings
+    chosen = for_short_texts(settings, given)
+    if chosen != settings:
+        notice(f"recipe     for short texts: --embedding {chosen.embedding} --learning-rate {chosen.learning_rate:g}")
+    return chosen
 
 
 def _vectors(
