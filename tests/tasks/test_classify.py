@@ -152,8 +152,13 @@ def test_vectors_settle_the_width_and_start_the_words(tmp_path: Path) -> None:
     assert starting(told, "vectors").startswith(f"vectors    1 of {found.tokenizer.size - 2} words found, 3 wide")
     row = np.array([1.0, 2.0, 3.0]) * 0.25 / np.sqrt(3) / np.std([1.0, 2.0, 3.0])
     assert np.isclose(found.vectors, row, atol=1e-6).all(axis=1).sum() == 1
-    with pytest.raises(SettingError, match="--embedding is 4 but the vectors have 3 columns"):
-        prepared(TEXTS, LABELS, vectors=path)
+    with pytest.raises(SettingError, match="--embedding is 2 but the vectors have 3 columns: give at least as many"):
+        prepared(TEXTS, LABELS, vectors=path, embedding=2)
+    wider, told = prepared(TEXTS, LABELS, vectors=path, embedding=5)
+    assert starting(told, "vectors").endswith("words found, 5 wide")
+    assert wider.vectors is not None
+    assert np.isclose(wider.vectors[:, :3], row, atol=1e-6).all(axis=1).sum() == 1
+    assert (wider.vectors[2:, 3:] != 0).all()
     with pytest.raises(SettingError, match="--vectors needs --level word"):
         prepared(TEXTS, LABELS, vectors=path, embedding=3, level="char")
 

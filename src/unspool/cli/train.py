@@ -41,7 +41,8 @@ def train(
     validation_data
         Data to validate on, instead of a share of DATA.
     vectors
-        Pretrained word vectors, GloVe or word2vec text format (also .gz).
+        Pretrained word vectors, GloVe or word2vec text format (also .gz). With an --embedding wider than they are, the
+        further columns start at random.
     config
         TOML file of settings; flags go before it.
     json

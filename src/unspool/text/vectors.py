@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from unspool.errors import DataError, shorten
+from unspool.errors import DataError, SettingError, shorten
 from unspool.text.readers.encoding import Survey, lines
 from unspool.text.readers.source import Source, open_source
 
@@ -32,17 +32,21 @@ def read_vectors(path: Path | str, ids: Mapping[str, int]) -> tuple[NDArray[np.f
 
 
 def vector_table(
-    path: Path | str, ids: Mapping[str, int], size: int, seed: int
+    path: Path | str, ids: Mapping[str, int], size: int, seed: int, width: int | None = None
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """(table, found): rows for all `size` ids, those of found words from the file, the others from U(-.25, .25).
 
+    width: columns of the table, those of the file when None; columns that the file lacks are random for every word.
     The file's numbers are scaled as one to the standard deviation of the others: vectors several times as wide as
     what a network begins with hardly learn, and drown the words that are not in the file (docs/experiments.md, MR).
     """
     matrix, found = read_vectors(path, ids)
-    table = np.random.default_rng(seed).uniform(-LIMIT, LIMIT, (size, matrix.shape[1])).astype(np.float32)
+    given = matrix.shape[1]
+    if width is not None and width < given:
+        raise SettingError(f"--embedding is {width} but the vectors have {given} columns: give at least as many")
+    table = np.random.default_rng(seed).uniform(-LIMIT, LIMIT, (size, width or given)).astype(np.float32)
     spread = float(matrix[found].std()) or 1.0
-    table[: len(found)][found] = matrix[found] * (LIMIT / 3**0.5 / spread)
+    table[: len(found), :given][found] = matrix[found] * (LIMIT / 3**0.5 / spread)
     return table, found
 
 

@@ -252,12 +252,10 @@ def _vectors(
     if tokenizer.level != "word":
         raise SettingError(f"--vectors needs --level word, the texts are read by {tokenizer.level}")
     wanted = {tokenizer.token(index): index for index in range(2, tokenizer.size)}
-    rows, found = vector_table(path, wanted, tokenizer.size, settings.seed)
-    width = rows.shape[1]
-    if given.get("embedding", width) != width:
-        raise SettingError(f"--embedding is {given['embedding']} but the vectors have {width} columns")
-    notice(f"vectors    {int(found.sum()):,} of {len(wanted):,} words found, {width} wide")
-    return rows, settings.model_copy(update={"embedding": width})
+    width = settings.embedding if "embedding" in given else None
+    rows, found = vector_table(path, wanted, tokenizer.size, settings.seed, width)
+    notice(f"vectors    {int(found.sum()):,} of {len(wanted):,} words found, {rows.shape[1]} wide")
+    return rows, settings.model_copy(update={"embedding": rows.shape[1]})
 
 
 def _encode(
