@@ -21,6 +21,7 @@ from unspool.export.keras_layers import NOTHING, Array, Converted, convert
 from unspool.models.graph import Graph
 
 CONTAINERS = ("Sequential", "Functional", "Model")
+MASK_MAKERS = frozenset(("NotEqual", "ExpandDims", "ZerosLike", "LogicalOr", "Any", "Concatenate"))
 
 
 @dataclass(frozen=True)
@@ -129,20 +130,43 @@ def _chain(entries: list[Any], names: list[str]) -> list[tuple[str, tuple[str, .
 
 
 def _functional(config: dict[str, Any], entries: list[Any], names: list[str]) -> list[tuple[str, tuple[str, ...]]]:
-    """Sorted so that each layer follows those it reads; the output last."""
+    """The layers that the output needs, each after those it reads; so the output is the last."""
     if len(_ends(config.get("input_layers"))) != 1 or len(outputs := _ends(config.get("output_layers"))) != 1:
         raise ModelFileError("the model has several inputs or outputs: only one of each can be imported")
-    reads = {name: _reads(entry, name) for entry, name in zip(entries, names, strict=True)}
+    by_name = dict(zip(names, entries, strict=True))
+    masked = any(entry["config"].get("mask_zero") is True for entry in entries)
+    reads: dict[str, tuple[str, ...]] = {}
+    waiting = [outputs[0]]
+    while waiting:
+        name = waiting.pop()
+        if name not in reads:
+            if name not in by_name:
+                raise ModelFileError(f"a layer of the model reads {shorten(name, 40)!r}, which does not exist")
+            reads[name], masks = _reads(by_name[name], name)
+            waiting += reads[name]
+            if any(not masked or not _makes_masks(by_name.get(source)) for source in masks):
+                raise ModelFileError(f"the layer {shorten(name, 40)!r} is given a mask that is not an embedding's")
+    return _sorted(reads)
+
+
+def _makes_masks(entry: Any) -> bool:
+    """Whether a layer is one of those that Keras 3 writes down to hand an embedding's mask on; ours do it themselves."""
+    if entry is None or entry["class_name"] not in MASK_MAKERS:
+        return False
+    calls = entry.get("inbound_nodes")
+    return entry["class_name"] != "NotEqual" or (isinstance(calls, list) and calls[0].get("args", [])[1:] == [0])
+
+
+def _sorted(reads: dict[str, tuple[str, ...]]) -> list[tuple[str, tuple[str, ...]]]:
+    """The layers, each after those it reads."""
     done: list[tuple[str, tuple[str, ...]]] = []
     waiting, ready = dict(reads), set[str]()
     while waiting:
         free = [name for name, needs in waiting.items() if ready.issuperset(needs)]
         if not free:
-            raise ModelFileError(f"the layer {shorten(next(iter(waiting)), 40)!r} reads one that does not exist")
+            raise ModelFileError(f"the layer {shorten(next(iter(waiting)), 40)!r} reads itself")
         done += [(name, waiting.pop(name)) for name in free]
         ready.update(free)
-    if done[-1][0] != outputs[0]:
-        raise ModelFileError(f"the output is {shorten(outputs[0], 40)!r}, but other layers come after it")
     return done
 
 
@@ -155,36 +179,37 @@ def _ends(value: Any) -> list[str]:
     return [end[0] for end in value]
 
 
-def _reads(entry: dict[str, Any], name: str) -> tuple[str, ...]:
-    """The layers that a functional layer reads, out of the call that Keras 2 or 3 wrote down."""
-    calls = entry.get("inbound_nodes")
+def _reads(entry: dict[str, Any], name: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What a functional layer reads, and what gives it a mask, out of the call that Keras 2 or 3 wrote down."""
+    calls, more = entry.get("inbound_nodes"), f"the layer {shorten(name, 40)!r} is called with more than its inputs"
     if entry["class_name"] == "InputLayer" and calls in ([], None):
-        return ()
+        return (), ()
     if not isinstance(calls, list) or len(calls) != 1:
         raise ModelFileError(f"the layer {shorten(name, 40)!r} is not called exactly once: it cannot be imported")
     call = calls[0]
     if isinstance(call, dict):
-        kwargs = call.get("kwargs")
-        tensors = list(_tensors(call.get("args"), 0))
-        plain = isinstance(kwargs, dict) and all(key in ("training", "mask") for key in kwargs)
-        if not plain or any(value not in (None, False) for value in (kwargs or {}).values()):
-            raise ModelFileError(f"the layer {shorten(name, 40)!r} is called with more than its inputs")
-    else:
-        tensors = [(part[0], part[1:]) for part in call if isinstance(part, list) and len(part) == 4]
-        if not isinstance(call, list) or len(tensors) != len(call) or any(rest != [0, 0, {}] for _, rest in tensors):
-            raise ModelFileError(f"the layer {shorten(name, 40)!r} is called with more than its inputs")
-    return tuple(str(source) for source, _ in tensors)
+        kwargs = call.get("kwargs") or {}
+        if not isinstance(kwargs, dict) or not set(kwargs) <= {"training", "mask"} or kwargs.get("training"):
+            raise ModelFileError(more)
+        masks = [] if kwargs.get("mask") is None else list(_tensors(kwargs["mask"], 0))
+        return tuple(_tensors(call.get("args"), 0)), tuple(masks)
+    parts = call if isinstance(call, list) else []
+    if not parts or not all(isinstance(part, list) and part[1:] in ([0, 0, {}], [0, 0]) for part in parts):
+        raise ModelFileError(more)
+    return tuple(str(part[0]) for part in parts), ()
 
 
-def _tensors(value: Any, depth: int) -> Iterator[tuple[Any, Any]]:
+def _tensors(value: Any, depth: int) -> Iterator[str]:
+    """The names of the layers whose answers stand in a call."""
     if isinstance(value, list) and depth < 3:
         for part in value:
             yield from _tensors(part, depth + 1)
     elif isinstance(value, dict) and value.get("class_name") == "__keras_tensor__":
-        history = value.get("config", {}).get("keras_history")
+        inside = value.get("config")
+        history = inside.get("keras_history") if isinstance(inside, dict) else None
         if not isinstance(history, list) or len(history) != 3 or history[1:] != [0, 0]:
             raise ModelFileError("the model's layers are connected in a way that cannot be imported")
-        yield history[0], None
+        yield str(history[0])
     else:
         raise ModelFileError("a layer of the model is called with something that is not a tensor")
 
