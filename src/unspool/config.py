@@ -36,6 +36,7 @@ CNN_CELLS = tuple(f"cnn-{cell}" for cell in CELLS)
 CNNS = ("cnn", "stacked-cnn", "dilated-cnn")
 NETWORKS = (*CELLS, *CNNS, *CNN_CELLS)
 MODELS = (*NETWORKS, "bow")
+IMPORTED = "imported"  # a network that came ready-made from elsewhere: it answers, nothing trains it
 TASKS: tuple[str, ...] = get_args(Task)
 MODELS_OF: dict[str, tuple[str, ...]] = {"classify": MODELS}
 POOLED_INSIDE = ("cnn", "stacked-cnn")  # a convolution that pools by itself leaves no steps to choose from
@@ -146,6 +147,8 @@ def uses(model: str, setting: str, task: str = "classify") -> bool:
     """Whether `setting` has an effect on `model` when it learns `task`."""
     if setting != "task" and setting not in settings_of(task):
         return False
+    if model == IMPORTED:
+        return setting in ("task", "model")
     if model == "bow":
         return setting in _BOW
     return model in _ONLY.get(setting, frozenset(NETWORKS))
@@ -160,6 +163,8 @@ def resolve(recipe: Mapping[str, Any], given: Mapping[str, Any]) -> Settings:
         if name not in Settings.model_fields:
             raise SettingError(f"there is no setting {shorten(name)!r}{nearest(name, Settings.model_fields)}")
     settings = parse({**recipe, **given})
+    if settings.model == IMPORTED:
+        raise SettingError("--model imported is what unspool import-keras makes: it cannot be trained")
     if useless := [name for name in given if not uses(settings.model, name, settings.task)]:
         where = f"the model {settings.model!r}"
         if useless[0] not in settings_of(settings.task):
@@ -180,6 +185,8 @@ def parse(values: Mapping[str, Any]) -> Settings:
         if first["type"] == "extra_forbidden":
             raise SettingError(f"there is no setting {shorten(name)!r}{nearest(name, Settings.model_fields)}") from None
         raise SettingError(f"{flag(name)} is {shorten(first['input'])!r}: {first['msg'].lower()}") from None
+    if settings.model == IMPORTED and settings.task == "classify":
+        return settings
     if settings.model not in MODELS:
         known = ", ".join((*CELLS, *CNNS, "cnn-<cell>", "bow"))
         raise SettingError(

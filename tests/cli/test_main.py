@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from unspool import cli
-from unspool.cli import COMMANDS, complexity, data, demo, doctor, evaluate, predict, resume, train
+from unspool.cli import COMMANDS, complexity, data, demo, doctor, evaluate, import_keras, predict, resume, train
 from unspool.cli.demo import DEMOS
 from unspool.errors import DataError, Interrupted, TrainingError
 
@@ -23,6 +23,7 @@ FUNCTIONS = {
     "evaluate": evaluate.evaluate,
     "predict": predict.predict,
     "complexity": complexity.complexity,
+    "import-keras": import_keras.import_keras,
     "doctor": doctor.doctor,
 }
 README = Path(__file__).parents[2] / "README.md"

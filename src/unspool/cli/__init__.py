@@ -20,6 +20,7 @@ COMMANDS = {
     "evaluate": "Measure a model on labelled texts.",
     "predict": "Answer texts, one line each.",
     "complexity": "Count what a network costs, and measure it beside the prediction.",
+    "import-keras": "Make a model folder of a model trained with Keras.",
     "doctor": "Print versions, the compute backend and the threads.",
 }
 DEMO = "Train rnn, gru, lstm and cnn on film-review sentences and compare them; or run the demo of that name."
@@ -35,7 +36,8 @@ def make_app() -> App:
         suppress_keyboard_interrupt=False,
     )
     for name, text in COMMANDS.items():
-        app.command(f"unspool.cli.{name}:{name}", name=name, help=text)
+        function = name.replace("-", "_")
+        app.command(f"unspool.cli.{function}:{function}", name=name, help=text)
     app.command(make_demo_app(DEMO))
     data = App(name="data", help="Corpora known by name: list them, get one.", help_format="plaintext")
     data.command("unspool.cli.data:list_corpora", name="list", help="List the corpora.")

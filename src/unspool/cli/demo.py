@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from unspool.predictors import ClassifierPredictor
     from unspool.tasks.run import Finished
 
-DEMOS: dict[str, str] = {}
+DEMOS: dict[str, str] = {
+    "many-to-one": "The lecture's SimpleRNN, GRU and LSTM with its own settings, then our recipe.",
+}
 """Name of a demo -> one line of help."""
 
 MODELS = ("rnn", "gru", "lstm", "cnn")

@@ -78,7 +78,9 @@ def _layers(description: dict[str, Any]) -> Iterator[_Layer]:
     """The layers in an order in which each comes after those it reads."""
     kind, config = description.get("class_name"), description.get("config")
     if kind not in CONTAINERS:
-        raise ModelFileError(f"the model is a {shorten(kind, 60)!r}: only Sequential and functional models are imported")
+        raise ModelFileError(
+            f"the model is a {shorten(kind, 60)!r}: only Sequential and functional models are imported"
+        )
     entries = config if isinstance(config, list) else config.get("layers") if isinstance(config, dict) else None
     if not isinstance(entries, list) or not all(_is_layer(entry) for entry in entries):
         raise ModelFileError("the description of the model has no list of layers")
@@ -98,7 +100,9 @@ def _layers(description: dict[str, Any]) -> Iterator[_Layer]:
 
 
 def _is_layer(entry: Any) -> bool:
-    return isinstance(entry, dict) and isinstance(entry.get("class_name"), str) and isinstance(entry.get("config"), dict)
+    return (
+        isinstance(entry, dict) and isinstance(entry.get("class_name"), str) and isinstance(entry.get("config"), dict)
+    )
 
 
 def _stored_names(kinds: list[str], *, sequential: bool) -> list[str]:
@@ -150,7 +154,7 @@ def _functional(config: dict[str, Any], entries: list[Any], names: list[str]) ->
 
 
 def _makes_masks(entry: Any) -> bool:
-    """Whether a layer is one of those that Keras 3 writes down to hand an embedding's mask on; ours do it themselves."""
+    """Whether a layer is one of those by which Keras 3 hands an embedding's mask on; ours do it themselves."""
     if entry is None or entry["class_name"] not in MASK_MAKERS:
         return False
     calls = entry.get("inbound_nodes")
@@ -174,7 +178,9 @@ def _ends(value: Any) -> list[str]:
     """Names in `["dense", 0, 0]` (Keras 3) or `[["dense", 0, 0], …]`."""
     if isinstance(value, list) and len(value) == 3 and isinstance(value[0], str):
         value = [value]
-    if not isinstance(value, list) or not all(isinstance(end, list) and end and isinstance(end[0], str) for end in value):
+    if not isinstance(value, list) or not all(
+        isinstance(end, list) and end and isinstance(end[0], str) for end in value
+    ):
         return []
     return [end[0] for end in value]
 

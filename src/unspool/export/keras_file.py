@@ -101,9 +101,7 @@ def _hdf5(h5py: Any, content: bytes, path: Path) -> Iterator[Any]:
         raise ModelFileError(f"{path.name} is damaged: {shorten(error, 200)}") from error
 
 
-def _read_native(
-    h5py: Any, file: Any, stored: str, kind: str, shapes: Sequence[tuple[int, ...]], path: Path
-) -> Arrays:
+def _read_native(h5py: Any, file: Any, stored: str, kind: str, shapes: Sequence[tuple[int, ...]], path: Path) -> Arrays:
     """The arrays of a layer in model.weights.h5: numbered, each in the folder of its part."""
     parts = FIND.get(kind, ("",))
     found: Arrays = []
@@ -124,8 +122,7 @@ def _read_legacy(h5py: Any, weights: Any, name: str, shapes: Sequence[tuple[int,
     if len(names) != len(shapes):
         raise ModelFileError(f"{path.name}: layer {shorten(name)!r} has {len(names)} arrays, expected {len(shapes)}")
     return [
-        _array(h5py, _walk(h5py, folder, own, path), shape, own, path)
-        for own, shape in zip(names, shapes, strict=True)
+        _array(h5py, _walk(h5py, folder, own, path), shape, own, path) for own, shape in zip(names, shapes, strict=True)
     ]
 
 

@@ -45,13 +45,14 @@ class Converted:
     tensors: Callable[[Arrays], dict[str, Array]]
 
 
+_FREE = ("kernel", "recurrent", "bias", "embeddings", "beta", "gamma")
 HARMLESS = frozenset(
-    "name trainable dtype batch_input_shape batch_shape input_length seed noise_shape sparse ragged optional "
-    "kernel_initializer recurrent_initializer bias_initializer embeddings_initializer beta_initializer "
-    "gamma_initializer kernel_regularizer recurrent_regularizer bias_regularizer embeddings_regularizer "
-    "beta_regularizer gamma_regularizer activity_regularizer kernel_constraint recurrent_constraint bias_constraint "
-    "embeddings_constraint beta_constraint gamma_constraint dropout recurrent_dropout unit_forget_bias implementation "
-    "unroll rate build_config".split()
+    (
+        *("name", "trainable", "dtype", "batch_input_shape", "batch_shape", "input_length", "seed", "noise_shape"),
+        *("sparse", "ragged", "optional", "activity_regularizer", "dropout", "recurrent_dropout", "unit_forget_bias"),
+        *("implementation", "unroll", "rate", "build_config"),
+        *(f"{part}_{what}" for part in _FREE for what in ("initializer", "regularizer", "constraint")),
+    )
 )
 """Options that do nothing to the answers of a trained model."""
 
@@ -59,7 +60,6 @@ NOTHING = frozenset(("Dropout", "SpatialDropout1D", "GaussianDropout", "Gaussian
 """Layers that do nothing outside training."""
 
 ACTIVATIONS = {"swish": "silu", None: "linear"}  # other names are the same
-STEP_ACTIVATIONS = "the compiled cells have the plain ones only"
 
 
 class Options:
@@ -108,7 +108,9 @@ class Options:
         """Refuse an option that was not read."""
         if self._left:
             name, value = next(iter(self._left.items()))
-            raise ModelFileError(f"{self.what} has the option {shorten(name, 40)!r} ({shorten(value, 60)}), not known here")
+            raise ModelFileError(
+                f"{self.what} has the option {shorten(name, 40)!r} ({shorten(value, 60)}), not known here"
+            )
 
 
 def convert(kind: str, config: Config, inputs: tuple[int, ...], widths: Sequence[int]) -> Converted:

@@ -90,7 +90,12 @@ class Recurrent(Layer):
     def __init__(self, spec: Any, shapes: Sequence[Shape]) -> None:
         super().__init__()
         shape = _steps(shapes)
-        self.backward_first, self.sequence, self.zeros, self.merge = spec.backward, spec.sequence, spec.zeros, spec.merge
+        self.backward_first, self.sequence, self.zeros, self.merge = (
+            spec.backward,
+            spec.sequence,
+            spec.zeros,
+            spec.merge,
+        )
         options: dict[str, Any] = {"reset_after": spec.reset_after} if spec.cell == "gru" else {}
         options |= {"nonlinearity": spec.nonlinearity} if spec.cell == "rnn" else {}
         names = ["first"] if spec.merge is None else ["first", "second"]
@@ -113,6 +118,7 @@ class Recurrent(Layer):
         if reverse:
             x, mask = x.flip(1), None if mask is None else mask.flip(1)
         layer = self.get_submodule(name)
+        y: Tensor
         if mask is None:
             y = layer(x)[0]
         else:
@@ -245,7 +251,9 @@ class Concatenate(Layer):
         x = torch.cat([value.x for value in inputs], 1 if self.over_time else -1)
         if all(value.mask is None for value in inputs):
             return Value(x, None)
-        masks = [torch.ones(value.x.shape[:2], dtype=torch.bool) if value.mask is None else value.mask for value in inputs]
+        masks = [
+            torch.ones(value.x.shape[:2], dtype=torch.bool) if value.mask is None else value.mask for value in inputs
+        ]
         return Value(x, torch.cat(masks, 1) if self.over_time else torch.stack(masks).any(0))
 
 

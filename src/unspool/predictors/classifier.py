@@ -13,10 +13,11 @@ import safetensors.numpy
 import torch
 
 from unspool import files
-from unspool.config import Settings
+from unspool.config import IMPORTED, Settings
 from unspool.errors import ModelFileError, shorten
 from unspool.models.bow import Bow
 from unspool.models.classifier import Classifier
+from unspool.models.imported import Imported
 from unspool.predictors import folder as folders
 from unspool.predictors.base import Predictor
 from unspool.predictors.folder import TENSORS
@@ -25,6 +26,7 @@ from unspool.text.tokenizers import Tokenizer, load_tokenizer
 from unspool.training.classification import predict
 
 SEEN = "seen.safetensors"
+GRAPH = "imported.json"
 
 
 @dataclass
@@ -35,7 +37,7 @@ class ClassifierPredictor(Predictor):
         labels: names in the order of the columns.
         settings: what it was trained with.
         network: the module in evaluation mode, or the baseline.
-        tokenizer: None for the linear baseline.
+        tokenizer: None for the linear baseline and for networks from elsewhere.
         vectors: the mode of pretrained vectors it was trained with, "rand" without.
         seen: sorted 32-bit hashes of the training texts, to tell whether a test text was trained on.
         card: figures, data fingerprint and versions; plain JSON values.
@@ -44,12 +46,12 @@ class ClassifierPredictor(Predictor):
     task: ClassVar[str] = "classify"
     keys: ClassVar[frozenset[str]] = frozenset(("labels", "tokenizer", "vectors"))
     files: ClassVar[frozenset[str]] = frozenset(
-        ("vocabulary.json", "tokenizer.json", "ngrams.json", TENSORS, SEEN),
+        ("vocabulary.json", "tokenizer.json", "ngrams.json", GRAPH, TENSORS, SEEN),
     )
 
     labels: list[str]
     settings: Settings
-    network: Classifier | Bow
+    network: Classifier | Bow | Imported
     tokenizer: Tokenizer | None = None
     vectors: str = "rand"
     seen: npt.NDArray[np.uint32] = field(default_factory=lambda: np.empty(0, np.uint32))
@@ -62,7 +64,7 @@ class ClassifierPredictor(Predictor):
         """
         if not texts:
             return np.empty((0, len(self.labels)))
-        if isinstance(self.network, Bow):
+        if not isinstance(self.network, Classifier):
             answers = self.network.log_probabilities(texts)
         else:
             answers = predict(self.network, self.encode(texts))
@@ -73,12 +75,12 @@ class ClassifierPredictor(Predictor):
     def encode(self, texts: Sequence[str]) -> Ragged:
         """Token ids as the network reads them, cut to `settings.max_length`."""
         if self.tokenizer is None:
-            raise ValueError("the linear baseline has no tokenizer")
+            raise ValueError("the linear baseline and imported networks have no tokenizer")
         return self.tokenizer.encode_all(texts).truncate(self.settings.max_length, self.settings.keep)
 
     def parameters(self) -> int:
         """Number of weights."""
-        if isinstance(self.network, Bow):
+        if not isinstance(self.network, Classifier):
             return sum(value.size for value in self.network.tensors().values())
         return sum(parameter.numel() for parameter in self.network.parameters())
 
@@ -87,6 +89,9 @@ class ClassifierPredictor(Predictor):
         if isinstance(self.network, Bow):
             tensors: folders.Tensors = dict(self.network.tensors())
             contents["ngrams.json"] = files.to_json(list(self.network.ngrams))
+        elif isinstance(self.network, Imported):
+            tensors = dict(self.network.tensors())
+            contents[GRAPH] = files.to_json(self.network.to_json())
         else:
             assert self.tokenizer is not None
             tensors = {name: value.numpy() for name, value in self.network.state_dict().items()}
@@ -106,11 +111,15 @@ class ClassifierPredictor(Predictor):
         if vectors not in ("rand", "static", "nonstatic", "multichannel"):
             raise ModelFileError(f"{path}: unknown vectors mode {shorten(vectors)!r}")
         tokenizer: Tokenizer | None = None
-        network: Bow | Classifier
+        network: Bow | Classifier | Imported
         if settings.model == "bow":
             if values["tokenizer"] is not None or settings.level not in ("word", "char"):
                 raise ModelFileError(f"{path}: a bow model has no tokenizer and reads word or char")
             network = _load_bow(contents, settings, labels, folder)
+        elif settings.model == IMPORTED:
+            if values["tokenizer"] is not None or vectors != "rand":
+                raise ModelFileError(f"{path}: an imported network has no tokenizer and no vectors")
+            network = _load_imported(contents, len(labels), folder)
         else:
             tokenizer = load_tokenizer(folders.mapping(values["tokenizer"], "tokenizer", folder), contents)
             if (tokenizer.level, tokenizer.lowercase) != (settings.level, settings.lowercase):
@@ -137,6 +146,19 @@ def _load_bow(contents: Mapping[str, bytes], settings: Settings, labels: list[st
     shapes = {"idf": (n,), "coefficients": (rows, n), "intercept": (rows,)}
     tensors = folders.load_tensors(contents[TENSORS], shapes, folder / TENSORS)
     return Bow(ngrams, **tensors, level=settings.level or "word", lowercase=bool(settings.lowercase))
+
+
+def _load_imported(contents: Mapping[str, bytes], classes: int, folder: Path) -> Imported:
+    description = files.parse_json(folders.need(contents, GRAPH, folder), folder / GRAPH)
+    try:
+        with torch.device("meta"):
+            network = Imported.from_json(description)
+    except ModelFileError as error:
+        raise ModelFileError(f"{folder / GRAPH}: {error}") from error
+    if network.classes != classes:
+        raise ModelFileError(f"{folder}: there are {classes} labels, but the network answers with {network.classes}")
+    folders.fill(network.graph, contents[TENSORS], folder / TENSORS)
+    return network
 
 
 def _load_network(

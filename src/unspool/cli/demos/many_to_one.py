@@ -9,7 +9,6 @@ layers know lengths (the notebook pads on the left and reads the zeros), and gat
 from __future__ import annotations
 
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unspool.cli.demos.common import Row, find_data, indices, table
@@ -94,8 +93,7 @@ def _notebook(model: str, encoded: list[Ragged], truth: list[Labels], seed: int)
     for epoch in range(EPOCHS):
         network.train()
         losses = [
-            _step(network, optimizer, encoded[0], truth[0], rows)
-            for rows in _batches(len(truth[0]), seed, epoch)
+            _step(network, optimizer, encoded[0], truth[0], rows) for rows in _batches(len(truth[0]), seed, epoch)
         ]
         accuracy = _accuracy(network, encoded[1], truth[1])
         seconds = time.monotonic() - started
@@ -126,7 +124,9 @@ def _network(model: str) -> nn.Module:
             self.dropout = VariationalDropout(DROPOUT)
             self.layer = RECURRENT[model](EMBEDDING, HIDDEN, batch_first=True, recurrent_dropout=DROPOUT)
             self.output = nn.Linear(HIDDEN, 1)
-            nn.init.orthogonal_(self.layer.weight_hh_l0)  # Keras starts all gates as one matrix, and biases at 0
+            nn.init.orthogonal_(
+                self.layer.get_parameter("weight_hh_l0")
+            )  # Keras starts all gates as one matrix, and biases at 0
             nn.init.xavier_uniform_(self.output.weight)
             nn.init.zeros_(self.output.bias)
 
@@ -146,7 +146,7 @@ def _step(network: nn.Module, optimizer: Any, texts: Ragged, truth: Labels, rows
     logits = network(*_block(texts, rows))
     loss = functional.binary_cross_entropy_with_logits(logits, torch.from_numpy(truth[rows]).float())
     optimizer.zero_grad()
-    loss.backward()
+    loss.backward()  # type: ignore[no-untyped-call]
     for parameter in network.parameters():  # Keras's clipnorm: each tensor by itself
         torch.nn.utils.clip_grad_norm_(parameter, CLIP)
     optimizer.step()
