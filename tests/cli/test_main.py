@@ -13,7 +13,24 @@ from typing import Any
 import pytest
 
 from unspool import cli
+<<<<<<< HEAD
 from unspool.cli import COMMANDS, complexity, data, demo, doctor, evaluate, import_keras, predict, resume, train
+=======
+from unspool.cli import (
+    COMMANDS,
+    complexity,
+    data,
+    demo,
+    doctor,
+    evaluate,
+    predict,
+    resume,
+    train,
+)
+from unspool.cli import (
+    inspect as inspect_command,
+)
+>>>>>>> 7369f80 (unspool inspect: attribution, gates and states, reach of the gradient, n-grams of filters, attention; on the terminal and as a page)
 from unspool.cli.demo import DEMOS
 from unspool.errors import DataError, Interrupted, TrainingError
 
@@ -23,7 +40,11 @@ FUNCTIONS = {
     "evaluate": evaluate.evaluate,
     "predict": predict.predict,
     "complexity": complexity.complexity,
+<<<<<<< HEAD
     "import-keras": import_keras.import_keras,
+=======
+    "inspect": inspect_command.inspect,
+>>>>>>> 7369f80 (unspool inspect: attribution, gates and states, reach of the gradient, n-grams of filters, attention; on the terminal and as a page)
     "doctor": doctor.doctor,
 }
 README = Path(__file__).parents[2] / "README.md"

@@ -8,6 +8,7 @@ Every training prints its figure beside the network's, and `--model bow` makes i
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -50,6 +51,48 @@ class Bow:
             scores = np.concatenate([-scores, scores], axis=1)
         log_shares = -np.logaddexp(0.0, -scores)  # log σ of each one-against-rest score
         return np.asarray(log_shares - np.logaddexp.reduce(log_shares, axis=1, keepdims=True), dtype=np.float64)
+
+    def contributions(self, text: str, label: int) -> tuple[list[str], npt.NDArray[np.float64]]:
+        """The text's tokens, and what each adds to the score of `label` (its log-odds against the rest), (tokens,).
+
+        What an n-gram adds is shared equally by its tokens; with the intercept it sums to the score exactly.
+        """
+        tokens = self._tokens(text)
+        row = self._vectorizer.transform([text])
+        columns, vocabulary = (
+            dict(zip(row.indices.tolist(), row.data.tolist(), strict=True)),
+            self._vectorizer.vocabulary_,
+        )
+        weights = (
+            self.coefficients[label] if len(self.coefficients) > 1 else self.coefficients[0] * (1 if label else -1)
+        )
+        joint = " " if self._vectorizer.analyzer == "word" else ""
+        spans: dict[int, list[range]] = {}
+        for size in range(1, self._vectorizer.ngram_range[1] + 1):
+            for start in range(len(tokens) - size + 1):
+                column = vocabulary.get(joint.join(tokens[start : start + size]))
+                if column is not None:
+                    spans.setdefault(column, []).append(range(start, start + size))
+        added = np.zeros(len(tokens))
+        for column, places in spans.items():
+            for span in places:
+                added[span] += columns.get(column, 0.0) * float(weights[column]) / len(places) / len(span)
+        return tokens, added
+
+    def score(self, text: str, label: int) -> float:
+        """The log-odds of `label` against the rest, before the labels' shares are made to sum to 1."""
+        scores = (
+            np.asarray(self._vectorizer.transform([text]) @ self.coefficients.T.astype(np.float64))[0] + self.intercept
+        )
+        return float(scores[label] if len(scores) > 1 else scores[0] * (1 if label else -1))
+
+    def _tokens(self, text: str) -> list[str]:
+        """What the n-grams are made of: words, or characters with single spaces."""
+        prepared = self._vectorizer.build_preprocessor()(text)
+        if self._vectorizer.analyzer == "word":
+            found: list[str] = self._vectorizer.build_tokenizer()(prepared)
+            return found
+        return list(re.sub(r"\s\s+", " ", prepared))
 
     def tensors(self) -> dict[str, npt.NDArray[np.float32]]:
         """What goes into the safetensors file."""
