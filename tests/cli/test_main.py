@@ -13,40 +13,12 @@ from typing import Any
 import pytest
 
 from unspool import cli
-<<<<<<< HEAD
-from unspool.cli import COMMANDS, complexity, data, demo, doctor, evaluate, import_keras, predict, resume, train
-=======
-from unspool.cli import (
-    COMMANDS,
-    complexity,
-    data,
-    demo,
-    doctor,
-    evaluate,
-    predict,
-    resume,
-    train,
-)
-from unspool.cli import (
-    inspect as inspect_command,
-)
->>>>>>> 7369f80 (unspool inspect: attribution, gates and states, reach of the gradient, n-grams of filters, attention; on the terminal and as a page)
+from unspool.cli import COMMANDS, data, demo, doctor
 from unspool.cli.demo import DEMOS
 from unspool.errors import DataError, Interrupted, TrainingError
 
-FUNCTIONS = {
-    "train": train.train,
-    "resume": resume.resume,
-    "evaluate": evaluate.evaluate,
-    "predict": predict.predict,
-    "complexity": complexity.complexity,
-<<<<<<< HEAD
-    "import-keras": import_keras.import_keras,
-=======
-    "inspect": inspect_command.inspect,
->>>>>>> 7369f80 (unspool inspect: attribution, gates and states, reach of the gradient, n-grams of filters, attention; on the terminal and as a page)
-    "doctor": doctor.doctor,
-}
+MODULES = {name: name.replace("-", "_") for name in COMMANDS}
+FUNCTIONS = {name: getattr(importlib.import_module(f"unspool.cli.{file}"), file) for name, file in MODULES.items()}
 README = Path(__file__).parents[2] / "README.md"
 
 
@@ -154,7 +126,6 @@ def test_help_goes_to_stdout(command: list[str], capfd: pytest.CaptureFixture[st
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_is_explained_in_code_and_readme(name: str) -> None:
-    assert set(FUNCTIONS) == set(COMMANDS)
     function = FUNCTIONS[name]
     explained = inspect.getdoc(function) or ""
     for parameter in set(inspect.signature(function).parameters) - {"read", "settings"}:
