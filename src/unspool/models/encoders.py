@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from unspool import nn
 from unspool.config import Settings
+from unspool.nn.recurrent import Recurrent
 
 
 class VectorEncoder(Protocol):
@@ -25,27 +26,32 @@ class VectorEncoder(Protocol):
     def __call__(self, x: Tensor, lengths: Tensor) -> Tensor: ...
 
 
+def recurrent_layers(in_features: int, cell: str, settings: Settings) -> Recurrent:
+    """The recurrent layers that the settings describe: (B, T, in_features) → (B, T, hidden, twice if bidirectional)."""
+    options: dict[str, Any] = {"reset_after": settings.reset_after} if cell == "gru" else {}
+    options |= {"kernel_size": settings.kernel_size} if cell == "qrnn" else {}
+    if cell not in ("mingru", "qrnn"):
+        options |= {"recurrent_dropout": settings.recurrent_dropout}
+    return nn.RECURRENT[cell](
+        in_features,
+        settings.hidden,
+        settings.layers,
+        batch_first=True,
+        dropout=settings.dropout if settings.layers > 1 else 0.0,
+        bidirectional=settings.bidirectional,
+        zoneout=settings.zoneout,
+        layer_norm=settings.layer_norm,
+        residual=settings.residual,
+        **options,
+    )
+
+
 class RecurrentEncoder(torch_nn.Module):
     """Recurrent layers of any cell, then a pooling over each text's own steps."""
 
     def __init__(self, in_features: int, cell: str, settings: Settings) -> None:
         super().__init__()
-        options: dict[str, Any] = {"reset_after": settings.reset_after} if cell == "gru" else {}
-        options |= {"kernel_size": settings.kernel_size} if cell == "qrnn" else {}
-        if cell not in ("mingru", "qrnn"):
-            options |= {"recurrent_dropout": settings.recurrent_dropout}
-        self.layer = nn.RECURRENT[cell](
-            in_features,
-            settings.hidden,
-            settings.layers,
-            batch_first=True,
-            dropout=settings.dropout if settings.layers > 1 else 0.0,
-            bidirectional=settings.bidirectional,
-            zoneout=settings.zoneout,
-            layer_norm=settings.layer_norm,
-            residual=settings.residual,
-            **options,
-        )
+        self.layer = recurrent_layers(in_features, cell, settings)
         width = settings.hidden * (2 if settings.bidirectional else 1)
         self.pooling = nn.make_pooling(settings.pooling, width, bidirectional=settings.bidirectional)
         self.out_features: int = self.pooling.out_features

@@ -75,7 +75,7 @@ def marginals(emissions: Tensor, lengths: Tensor, chain: Chain) -> Tensor:
 
 @torch.no_grad()
 def viterbi(emissions: Tensor, lengths: Tensor, chain: Chain) -> Tensor:
-    """The best sequence of each row, (B, T) int64 with 0 in the padding; of equals that with the lower tags last."""
+    """The best sequence of each row, (B, T) int64 with 0 in the padding."""
     rows, steps, _ = emissions.shape
     best = torch.zeros(rows, steps, dtype=torch.int64, device=emissions.device)
     if not steps:

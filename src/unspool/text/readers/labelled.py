@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from unspool.errors import DataError, shorten
+from unspool.errors import DataError, SettingError, shorten
 from unspool.text.readers import jsonl
 from unspool.text.readers.columns import Columns
 from unspool.text.readers.encoding import Survey, lines, survey
 from unspool.text.readers.folders import Folder
 from unspool.text.readers.labelled_lines import fasttext_lines, is_fasttext, is_label_lines, label_lines
 from unspool.text.readers.layout import find_layout, is_table, settle_quotes
-from unspool.text.readers.options import SUFFIXES, ReadOptions
+from unspool.text.readers.options import FORMATS, SUFFIXES, TAGGED_FORMATS, ReadOptions
 from unspool.text.readers.source import Source, display_name, is_folder, open_source
 from unspool.text.readers.tables import Dialect, Record, even_records, records, unlimited_fields
 
@@ -37,6 +37,8 @@ class LabelledTexts:
 def read_labelled(path: Path | str, options: ReadOptions | None = None) -> LabelledTexts:
     """All examples of a file or folder. Raises DataError, naming file and line, when they cannot be read."""
     options = options or ReadOptions()
+    if options.format in TAGGED_FORMATS and options.format not in FORMATS:
+        raise SettingError(f"--format {options.format} is of tagged tokens: it goes with --task tag")
     if options.format == "folder" or (options.format is None and is_folder(path)):
         return _read_folder(Path(path), options)
     with open_source(path) as source:

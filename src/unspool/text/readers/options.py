@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from unspool.errors import SettingError, nearest, shorten
 
 FORMATS = ("csv", "tsv", "jsonl", "fasttext", "lines", "folder", "text")
+TAGGED_FORMATS = ("conll", "conllu", "seq", "jsonl")
 SUFFIXES = {".csv": "csv", ".tsv": "tsv", ".tab": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl"}
 SEPARATORS = {",": "comma", "\t": "tab", ";": "semicolon", "|": "pipe"}
 
@@ -18,7 +19,8 @@ class ReadOptions:
     text_column, label_column: a column's name, or its number from 1. separator: one of , tab ; | or its name.
     header: whether a table's first row names the columns. encoding: any text encoding Python knows. format: csv,
     tsv, jsonl, fasttext (`__label__x text`), lines (`label text`), folder (one file or sub-folder a class), text
-    (one text a line, no labels). Raises SettingError for a value that is none of the known ones.
+    (one text a line, no labels); of tagged tokens conll, conllu, seq (seq.in, seq.out) or jsonl. Raises SettingError
+    for a value that is none of the known ones.
     """
 
     text_column: str | int | None = None
@@ -29,8 +31,9 @@ class ReadOptions:
     format: str | None = None
 
     def __post_init__(self) -> None:
-        if self.format is not None and self.format not in FORMATS:
-            raise _unknown("format", self.format, FORMATS)
+        known = tuple(dict.fromkeys((*FORMATS, *TAGGED_FORMATS)))
+        if self.format is not None and self.format not in known:
+            raise _unknown("format", self.format, known)
         if self.separator is not None:
             object.__setattr__(self, "separator", _separator(self.separator))
         if self.encoding is not None:
@@ -49,8 +52,8 @@ class ReadOptions:
         return any(value is not None for value in asked)
 
     def refuse_useless(self, kind: str) -> None:
-        """Raise SettingError when something was asked that has no effect on this kind of file (one of FORMATS)."""
-        useful = {"csv": 4, "tsv": 4, "jsonl": 2}.get(kind, 0)
+        """Raise SettingError when something was asked that has no effect on this kind of file (one of the formats)."""
+        useful = {"csv": 4, "tsv": 4, "conll": 4, "conllu": 2, "jsonl": 2}.get(kind, 0)
         for name in ("text_column", "label_column", "separator", "header")[useful:]:
             if getattr(self, name) is not None:
                 flag = "--" + name.replace("_", "-")

@@ -1,0 +1,121 @@
+"""One token a line, columns between tabs or blanks, an empty line between sentences; and CoNLL-U."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import chain
+
+from unspool.errors import DataError, nearest, shorten
+from unspool.text.readers.labelled_lines import without_end
+from unspool.text.readers.options import ReadOptions
+
+DOCUMENT = "-DOCSTART-"
+CONLLU = ("id", "form", "lemma", "upos", "xpos", "feats", "head", "deprel", "deps", "misc")
+
+Sentence = tuple[list[str], list[str]]
+Sentences = Iterator[tuple[int, Sentence]]
+
+
+def read_columns(origin: str, content: Iterable[str], options: ReadOptions) -> tuple[Sentences, str]:
+    """(first line, tokens and tags) of each sentence, and a note; DataError naming the line that does not fit."""
+    rows = _numbered(content)
+    number, first = next(((number, line) for number, line in rows if line.strip(" \t")), (0, ""))
+    separator = options.separator or ("\t" if "\t" in first else " ")
+    names = cut(first, separator)
+    width = len(names)
+    if width < 2:
+        raise DataError(
+            f"{origin}, line {number}: expected a token and its tag between tabs or blanks, one token a line, got "
+            f"{shorten(first, 60)!r}"
+        )
+    token = _column(origin, "--text-column", options.text_column, names if options.header else None, width, 1)
+    tag = _column(origin, "--label-column", options.label_column, names if options.header else None, width, width)
+    if token == tag:
+        raise DataError(f"{origin}: token and tag are the same column, {token + 1}; give --text-column, --label-column")
+
+    def sentences() -> Sentences:
+        start = [] if options.header else [(number, first)]
+        for block in _blocks(chain(start, rows)):
+            cells = [(line, cut(text, separator)) for line, text in block if not text.startswith(DOCUMENT)]
+            for line, row in cells:
+                if len(row) != width:
+                    raise DataError(
+                        f"{origin}, line {line}: expected {width} columns as in line {number}, got {len(row)}"
+                    )
+                if not row[token]:
+                    raise DataError(f"{origin}, line {line}: the token is empty")
+            if cells:
+                yield block[0][0], ([row[token] for _, row in cells], [row[tag] for _, row in cells])
+
+    by = {"\t": "tabs", " ": "blanks"}.get(separator, repr(separator))
+    note = f"format: a token a line, {width} columns between {by}; token {token + 1}, tag {tag + 1} (--label-column)"
+    return sentences(), note
+
+
+def cut(line: str, separator: str = " ") -> list[str]:
+    """The cells of a line; between blanks, which may be several, none is empty."""
+    if separator != " ":
+        return line.split(separator)
+    return [part for part in line.replace("\t", " ").split(" ") if part]
+
+
+def _column(origin: str, flag: str, asked: str | int | None, names: list[str] | None, width: int, usual: int) -> int:
+    """The number of a column, from 0."""
+    if isinstance(asked, str):
+        if names is None:
+            raise DataError(f"{flag} {shorten(asked)}: the columns of {origin} have no names; give a number from 1")
+        if asked not in names:
+            raise DataError(f"{origin} has no column {shorten(asked)!r}{nearest(asked, names)}")
+        return names.index(asked)
+    number = usual if asked is None else asked
+    if number > width:
+        raise DataError(f"{origin} has {width} columns, {flag} asks for column {number}")
+    return number - 1
+
+
+def read_conllu(origin: str, content: Iterable[str], options: ReadOptions) -> tuple[Sentences, str]:
+    """Universal Dependencies: ten columns between tabs, comments from #. Ranges (1-2) and empty nodes (1.1) are left
+    out."""
+    names = list(CONLLU)
+    token = _column(origin, "--text-column", _lower(options.text_column), names, len(names), 2)
+    tag = _column(origin, "--label-column", _lower(options.label_column), names, len(names), 4)
+
+    def sentences() -> Sentences:
+        for block in _blocks(_numbered(content)):
+            words, marks = [], []
+            for line, text in block:
+                if text.startswith("#"):
+                    continue
+                row = text.split("\t")
+                if len(row) != len(CONLLU):
+                    raise DataError(
+                        f"{origin}, line {line}: expected the {len(CONLLU)} columns of CoNLL-U, got {len(row)}"
+                    )
+                if row[0].isdigit():
+                    words.append(row[token])
+                    marks.append(row[tag])
+            if words:
+                yield block[0][0], (words, marks)
+
+    return sentences(), f"format: CoNLL-U; token {CONLLU[token]}, tag {CONLLU[tag]} (--label-column)"
+
+
+def _lower(asked: str | int | None) -> str | int | None:
+    return asked.lower() if isinstance(asked, str) else asked
+
+
+def _blocks(rows: Iterable[tuple[int, str]]) -> Iterator[list[tuple[int, str]]]:
+    """Numbered lines between blank ones."""
+    block: list[tuple[int, str]] = []
+    for number, line in rows:
+        if line.strip(" \t"):
+            block.append((number, line))
+        elif block:
+            yield block
+            block = []
+    if block:
+        yield block
+
+
+def _numbered(content: Iterable[str]) -> Iterator[tuple[int, str]]:
+    return ((number, without_end(line)) for number, line in enumerate(content, start=1))
