@@ -24,12 +24,13 @@ from pydantic import (
 
 from unspool.errors import SettingError, nearest, shorten
 
-Task = Literal["classify"]
+Task = Literal["classify", "tag"]
 Cell = Literal["rnn", "gru", "lstm", "peephole", "prototype", "normalised", "pseudo", "mingru", "qrnn"]
 Level = Literal["word", "token", "char", "byte", "bpe"]
 Pooling = Literal["last", "max", "mean", "mean+variance", "attention"]
 Optimizer = Literal["adamw", "adadelta", "rmsprop", "sgd"]
 VectorMode = Literal["static", "nonstatic", "multichannel"]
+Characters = Literal["none", "cnn", "rnn", "gru", "lstm"]
 
 CELLS: tuple[str, ...] = get_args(Cell)
 CNN_CELLS = tuple(f"cnn-{cell}" for cell in CELLS)
@@ -38,7 +39,7 @@ NETWORKS = (*CELLS, *CNNS, *CNN_CELLS)
 MODELS = (*NETWORKS, "bow")
 IMPORTED = "imported"  # a network that came ready-made from elsewhere: it answers, nothing trains it
 TASKS: tuple[str, ...] = get_args(Task)
-MODELS_OF: dict[str, tuple[str, ...]] = {"classify": MODELS}
+MODELS_OF: dict[str, tuple[str, ...]] = {"classify": MODELS, "tag": (*CELLS, "dilated-cnn")}
 POOLED_INSIDE = ("cnn", "stacked-cnn")  # a convolution that pools by itself leaves no steps to choose from
 
 MOST_SIZES = 16
@@ -70,6 +71,11 @@ class Settings(BaseModel):
 
     embedding: int = Field(100, ge=1, le=8192, description="Width of the token vectors")
     vectors_mode: VectorMode = Field("nonstatic", description="Use of --vectors: frozen, fine-tuned, or both")
+    characters: Characters = Field("cnn", description="What spells a word: cnn, rnn, gru, lstm, or none")
+    character_embedding: int = Field(30, ge=1, le=1024, description="Width of the character vectors")
+    character_hidden: int = Field(
+        50, ge=1, le=4096, description="Filters of each window of characters, or units per direction"
+    )
     hidden: int = Field(128, ge=1, le=16384, description="Units per direction of a recurrent layer")
     layers: int = Field(1, ge=1, le=32, description="Recurrent layers, blocks of dilated-cnn, stages of stacked-cnn")
     bidirectional: bool = Field(True, description="Read each text in both directions")
@@ -80,7 +86,15 @@ class Settings(BaseModel):
     region_sizes: Sizes = Field((3, 4, 5), description="Window sizes of the region CNN, as 3,4,5")
     filters: int = Field(100, ge=1, le=8192, description="Filters of each region size or convolution")
 
+    output: Literal["softmax", "crf"] | None = Field(
+        None, description="Each tag for itself, or whole sequences; crf for spans when not given"
+    )
+    scheme: Literal["bio", "bioes"] | None = Field(
+        None, description="Tags that spans are learned in; the answers keep those of the data"
+    )
+
     dropout: Share = Field(0.5, description="Dropout before the output layer")
+    character_dropout: Share = Field(0.0, description="Dropout of character vectors")
     embedding_dropout: Share = Field(0.0, description="Dropout of token vectors, one mask per text")
     word_dropout: Share = Field(0.0, description="Share of training tokens read as unknown")
     recurrent_dropout: Share = Field(0.0, description="Variational dropout of the recurrent state")
@@ -134,7 +148,15 @@ _ONLY: dict[str, frozenset[str]] = {
 
 
 # The tasks in which a setting has an effect; all of them when it is not listed.
-_TASKS_ONLY: dict[str, frozenset[str]] = {}
+_CLASSIFY, _TAG = frozenset(("classify",)), frozenset(("tag",))
+_TASKS_ONLY: dict[str, frozenset[str]] = {
+    **dict.fromkeys(
+        ("level", "keep", "pooling", "pool_size", "region_sizes", "max_norm", "label_smoothing"), _CLASSIFY
+    ),
+    **dict.fromkeys(
+        ("characters", "character_embedding", "character_hidden", "character_dropout", "output", "scheme"), _TAG
+    ),
+}
 
 
 def settings_of(task: str) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from typing import Any
 from unspool import config
 from unspool.config import Settings
 
-DEFAULT_MODELS = {"classify": "cnn"}
+DEFAULT_MODELS = {"classify": "cnn", "tag": "lstm"}
 
 _RECURRENT: dict[str, Any] = {"learning_rate": 2e-3, "embedding_dropout": 0.3, "word_dropout": 0.1}
 _REGION_CNN: dict[str, Any] = {"learning_rate": 2e-3, "embedding_dropout": 0.3}
@@ -50,4 +50,9 @@ def _classify(model: str) -> dict[str, Any]:
     return _CNN_RECURRENT if model.startswith("cnn-") else _OTHERS.get(model, _RECURRENT)
 
 
-_RECIPES = {"classify": _classify}
+def _tag(model: str) -> dict[str, Any]:
+    own: dict[str, Any] = {"filters": 256, "layers": 4} if model == "dilated-cnn" else {}
+    return {"learning_rate": 3e-3, "embedding_dropout": 0.2, "word_dropout": 0.05, **own}
+
+
+_RECIPES = {"classify": _classify, "tag": _tag}

@@ -1,4 +1,4 @@
-"""Many to many, aligned: a word vector and a spelling vector for each token, a sequence encoder, a tag for each token."""
+"""Many to many, aligned: word and spelling vectors of the tokens, a sequence encoder, a tag for each token."""
 
 from __future__ import annotations
 
@@ -101,13 +101,13 @@ class Tagger(torch_nn.Module):
     def decode(self, scores: Tensor, lengths: Tensor) -> Tensor:
         """The answer (B, T) int64: the best sequence under the CRF, or else the best tag of each token."""
         if self.crf is not None:
-            return cast(Tensor, self.crf.decode(scores, lengths))
+            return self.crf.decode(scores, lengths)
         return scores.argmax(2)
 
     def probabilities(self, scores: Tensor, lengths: Tensor) -> Tensor:
         """(B, T, tags) double: the marginals under the CRF, or else the softmax."""
         if self.crf is not None:
-            return cast(Tensor, self.crf.marginals(scores, lengths))
+            return self.crf.marginals(scores, lengths)
         return scores.double().softmax(2)
 
     def after_step(self) -> None:

@@ -86,7 +86,7 @@ class FormEncoder:
     def from_files(
         cls, files: Mapping[str, bytes], *, words: int, characters: int | None, lowercase: bool
     ) -> FormEncoder:
-        """Strict reading of `to_files`; words and characters are the sizes of the vocabularies, ids 0 and 1 included."""
+        """Strict reading of `to_files`; words and characters: how many ids there are, 0 and 1 included."""
         for name in (WORDS_FILE, *((CHARACTERS_FILE,) if characters is not None else ())):
             if name not in files:
                 raise ModelFileError(f"the model has no {name}")

@@ -49,8 +49,14 @@ class TaggerData:
         distinct, inverse = np.unique(block, return_inverse=True)
         characters, character_lengths = pad(self.train.forms.characters, distinct)
         tags, _ = pad(self._tags, rows)
-        arrays = (self.train.forms.words[block], inverse.reshape(block.shape), lengths, characters, character_lengths)
-        return TagBatch(*map(torch.from_numpy, arrays), torch.from_numpy(tags))
+        return TagBatch(
+            words=torch.from_numpy(self.train.forms.words[block]),
+            forms=torch.from_numpy(inverse.reshape(block.shape)),
+            lengths=torch.from_numpy(lengths),
+            characters=torch.from_numpy(characters),
+            character_lengths=torch.from_numpy(character_lengths),
+            tags=torch.from_numpy(tags),
+        )
 
     def validate(self, model: Tagger, poll: Callable[[], None]) -> Mapping[str, float]:
         """The figures of the validation part."""

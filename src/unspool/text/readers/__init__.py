@@ -1,9 +1,9 @@
 """Labelled texts, and texts alone, from the files people have.
 
 `read_labelled` and `read_tagged` serve training and evaluation, `read_texts` prediction, `read_documents` language
-models. What is detected (format, encoding, separator, header, columns) is told in `notes`, one short line each, and every detection
-can be overridden with `ReadOptions`. Texts and labels are never altered, but line ends of running text. A file that
-cannot be used raises DataError.
+models. What is detected (format, encoding, separator, header, columns) is told in `notes`, one short line each, and
+every detection can be overridden with `ReadOptions`. Texts and labels are never altered, but line ends of running
+text. A file that cannot be used raises DataError.
 """
 
 from __future__ import annotations
