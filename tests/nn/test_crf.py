@@ -129,7 +129,8 @@ def test_long_rows_and_large_scores_stay_finite() -> None:
 def test_what_is_not_allowed_is_neither_answered_nor_likely() -> None:
     follows = torch.tensor([[True, True, False], [True, True, True], [True, True, True]])
     allowed = (follows, torch.tensor([True, True, False]), torch.ones(3, dtype=torch.bool))
-    layer = LinearChainCRF(3, allowed)
+    layer = LinearChainCRF(3)
+    layer.restrict(*allowed)
     emissions = torch.zeros(1, 3, 3)
     emissions[0, :, 2] = 20.0  # everything speaks for tag 2, which may not begin and may not follow tag 0
     emissions[0, 0, 0] = 19.0
@@ -148,5 +149,5 @@ def test_wrong_shapes_are_told() -> None:
         layer(torch.zeros(2, 4, 3), torch.zeros(2, 3, dtype=torch.int64))
     with pytest.raises(ValueError, match="lengths: expected 0 to 4"):
         layer.decode(torch.zeros(2, 4, 3), torch.tensor([5, 1]))
-    with pytest.raises(ValueError, match="allowed: expected shapes"):
-        LinearChainCRF(2, (torch.ones(2), torch.ones(2), torch.ones(2)))
+    with pytest.raises(ValueError, match="restrict: expected shapes"):
+        layer.restrict(torch.ones(2), torch.ones(3), torch.ones(3))

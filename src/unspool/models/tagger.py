@@ -16,8 +16,6 @@ from unspool.config import Settings
 from unspool.models.characters import Speller
 from unspool.models.encoders import recurrent_layers
 
-Allowed = tuple[Tensor, Tensor, Tensor]
-
 
 class TagBatch(NamedTuple):
     """Sentences of one step. words: (B, T) int64 ids, 0 after each length; forms: (B, T) int64 rows of `characters`;
@@ -39,7 +37,6 @@ class Tagger(torch_nn.Module):
         settings: the resolved settings.
         words: rows of the word embedding; characters: rows of the character embedding, 0 without a speller.
         tags: number of tags.
-        allowed: for the CRF, which tags may follow each other, begin and end; see `nn.LinearChainCRF`.
         vectors: pretrained rows (words, settings.embedding) float32, used as `vectors_mode` says.
     """
 
@@ -50,7 +47,6 @@ class Tagger(torch_nn.Module):
         characters: int,
         tags: int,
         *,
-        allowed: Allowed | None = None,
         vectors: npt.NDArray[np.float32] | None = None,
         vectors_mode: str = "rand",
     ) -> None:
@@ -73,7 +69,7 @@ class Tagger(torch_nn.Module):
         self.encoder, width = _sequence_encoder(width, settings)
         self.dropout = torch_nn.Dropout(settings.dropout)
         self.output = torch_nn.Linear(width, tags)
-        self.crf = nn.LinearChainCRF(tags, allowed) if settings.output == "crf" else None
+        self.crf = nn.LinearChainCRF(tags) if settings.output == "crf" else None
 
     def spell(self, characters: Tensor, lengths: Tensor) -> Tensor:
         """Characters (W, L), lengths (W,) → spelling vectors (W, S); S is 0 without a speller."""

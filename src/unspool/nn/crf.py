@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from unspool.ops import checks, crf
 from unspool.ops.crf import Chain
 
+PENALTIES = ("penalties", "start_penalties", "end_penalties")
 FORBIDDEN = -100.0
 """Added to the score of a transition that is not allowed: e^-100 is nothing, and never makes a sum of nothing."""
 
@@ -17,25 +18,28 @@ class LinearChainCRF(nn.Module):
 
     Every method takes the emissions, and lengths (B,) or None for T everywhere; what the padding holds changes nothing.
     Parameters: transitions (C, C), from row to column, start (C,) and end (C,), all zero at first.
-    allowed: three bool tensors of these shapes, False where tags may not follow each other; None: everything may.
+    `restrict` rules sequences out.
     """
 
-    penalties: Tensor
-    start_penalties: Tensor
-    end_penalties: Tensor
+    penalties: Tensor | None
+    start_penalties: Tensor | None
+    end_penalties: Tensor | None
 
-    def __init__(self, tags: int, allowed: tuple[Tensor, Tensor, Tensor] | None = None) -> None:
+    def __init__(self, tags: int) -> None:
         super().__init__()
         self.tags = checks.positive("tags", tags)
-        shapes = ((tags, tags), (tags,), (tags,))
-        self.transitions, self.start, self.end = (nn.Parameter(torch.zeros(shape)) for shape in shapes)
-        penalties = [torch.zeros(shape) for shape in shapes]
-        if allowed is not None:
-            if [tuple(part.shape) for part in allowed] != list(shapes):
-                raise ValueError(f"allowed: expected shapes {shapes}, got {[tuple(part.shape) for part in allowed]}")
-            penalties = [torch.where(part, 0.0, FORBIDDEN) for part in allowed]
-        for name, value in zip(("penalties", "start_penalties", "end_penalties"), penalties, strict=True):
-            self.register_buffer(name, value, persistent=False)
+        self.transitions = nn.Parameter(torch.zeros(tags, tags))
+        self.start, self.end = nn.Parameter(torch.zeros(tags)), nn.Parameter(torch.zeros(tags))
+        for name in PENALTIES:
+            self.register_buffer(name, None, persistent=False)
+
+    def restrict(self, transitions: Tensor, start: Tensor, end: Tensor) -> None:
+        """Rule out what these bool tensors, of the parameters' shapes, hold False for: who may follow whom (C, C), and
+        who may begin and end a sequence (C,). No part of the state dict."""
+        for name, part, shape in zip(PENALTIES, (transitions, start, end), self._shapes(), strict=True):
+            if part.shape != shape:
+                raise ValueError(f"restrict: expected shapes {self._shapes()}, got {tuple(part.shape)}")
+            self.register_buffer(name, torch.where(part, 0.0, FORBIDDEN), persistent=False)
 
     def forward(self, emissions: Tensor, tags: Tensor, lengths: Tensor | None = None) -> Tensor:
         """The negative log-likelihood of the tags (B, T) int64 in nats, (B,) double."""
@@ -56,10 +60,15 @@ class LinearChainCRF(nn.Module):
     def extra_repr(self) -> str:
         return f"{self.tags}"
 
+    def _shapes(self) -> tuple[tuple[int, ...], ...]:
+        return (self.tags, self.tags), (self.tags,), (self.tags,)
+
     def _chain(self) -> Chain:
-        return Chain(
-            self.transitions + self.penalties, self.start + self.start_penalties, self.end + self.end_penalties
-        )
+        chain = Chain(self.transitions, self.start, self.end)
+        if self.penalties is None or self.start_penalties is None or self.end_penalties is None:
+            return chain
+        penalties = (self.penalties, self.start_penalties, self.end_penalties)
+        return Chain(*(weight + penalty for weight, penalty in zip(chain, penalties, strict=True)))
 
     def _checked(self, emissions: Tensor, lengths: Tensor | None) -> Tensor:
         checks.sequence(emissions, self.tags)

@@ -125,7 +125,7 @@ class ClassifierPredictor(Predictor):
             if (tokenizer.level, tokenizer.lowercase) != (settings.level, settings.lowercase):
                 raise ModelFileError(f"{path}: settings and tokenizer disagree on level or lowercase")
             network = _load_network(weights, settings, tokenizer.size, len(labels), vectors, folder)
-        return cls(labels, settings, network, tokenizer, vectors, _load_seen(seen, folder))
+        return cls(labels, settings, network, tokenizer, vectors, folders.load_seen(seen, folder / SEEN))
 
 
 def _labels(values: Any, folder: Path) -> list[str]:
@@ -171,10 +171,3 @@ def _load_network(
         raise ModelFileError(f"{folder / 'config.json'} describes no network: {shorten(error, 200)}") from error
     folders.fill(network, content, folder / TENSORS)
     return network
-
-
-def _load_seen(content: bytes, folder: Path) -> npt.NDArray[np.uint32]:
-    shape = folders.header(content, folder / SEEN, "U32").get("seen", ())
-    if len(shape) != 1:
-        raise ModelFileError(f"{folder / SEEN} does not hold one row of hashes")
-    return folders.load_tensors(content, {"seen": shape}, folder / SEEN, kind="U32")["seen"]

@@ -77,6 +77,14 @@ def load_tensors(content: bytes, shapes: Mapping[str, Shape], path: Path, kind: 
     return tensors
 
 
+def load_seen(content: bytes, path: Path) -> npt.NDArray[np.uint32]:
+    """The row of 32-bit hashes in a file of its own."""
+    shape = header(content, path, "U32").get("seen", ())
+    if len(shape) != 1:
+        raise ModelFileError(f"{path} does not hold one row of hashes")
+    return load_tensors(content, {"seen": shape}, path, kind="U32")["seen"]
+
+
 def header(content: bytes, path: Path, kind: str) -> dict[str, Shape]:
     """The shapes in a safetensors header: 8 bytes of length, then JSON (safetensors README, "Format").
 

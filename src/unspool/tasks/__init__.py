@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from unspool.tasks import classify
+from unspool.tasks import classify, tag
 from unspool.tasks.base import Notice, Outcome, Request, Task
 from unspool.text.readers import ReadOptions
 
 __all__ = ["TASKS", "Notice", "Outcome", "Request", "Task", "find_task"]
 
-TASKS: Mapping[str, Task] = {"classify": classify}  # in the order in which they are asked whether data is theirs
+TASKS: Mapping[str, Task] = {
+    "tag": tag,
+    "classify": classify,
+}  # in the order in which they are asked whether data is theirs
 
 
 def find_task(paths: Sequence[Path], options: ReadOptions) -> tuple[str, str]:

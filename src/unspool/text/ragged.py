@@ -83,6 +83,20 @@ class Ragged:
             return self._gather(self.offsets[1:] - kept, kept)
         return self._both_ends(kept)
 
+    def pieces(self, max_length: int) -> Ragged:
+        """The same ids in rows of at most `max_length`, a longer row cut into several; nothing is lost or moved."""
+        if max_length < 1:
+            raise SettingError(f"max_length must be at least 1, got {max_length}")
+        if (self.lengths <= max_length).all():
+            return self
+        ends = self.offsets[1:].tolist()
+        starts = [
+            start
+            for begin, end in zip([0, *ends[:-1]], ends, strict=True)
+            for start in range(begin, max(end, begin + 1), max_length)
+        ]
+        return Ragged(self.ids, np.array([*starts, self.offsets[-1]], np.int64))
+
     def _both_ends(self, kept: Int64) -> Ragged:
         head = (kept + 1) // 2
         tail = kept - head

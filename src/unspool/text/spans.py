@@ -8,9 +8,14 @@ E-X that nothing went before begins a span.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from itertools import pairwise
 from typing import Literal, NamedTuple, get_args
 
+import numpy as np
+from numpy.typing import NDArray
+
+Flags = NDArray[np.bool_]
 Scheme = Literal["bio", "bioes"]
 SCHEMES: tuple[str, ...] = get_args(Scheme)
 OUTSIDE = "O"
@@ -84,8 +89,22 @@ def may_follow(previous: str | None, following: str | None, scheme: Scheme) -> b
     after, wanted = _parts(following or OUTSIDE)
     goes_on = before in ("B", "I") and after in ("I", "E") and opened == wanted
     if scheme == "bio":
-        return goes_on or after != "I"
+        return goes_on or after not in ("I", "E")
     return goes_on or (before not in ("B", "I") and after not in ("I", "E"))
+
+
+def follow_tables(tags: Sequence[str], scheme: Scheme) -> tuple[Flags, Flags, Flags]:
+    """`may_follow` for all pairs of `tags`: (C, C) from row to column, (C,) at the beginning, (C,) at the end."""
+    parts = [_parts(tag) for tag in tags]
+    numbers = {kind: number for number, kind in enumerate(sorted({kind for _, kind in parts}))}
+    kinds = np.array([numbers[kind] for _, kind in parts], np.int64)
+    opens = np.array([prefix in ("B", "I") for prefix, _ in parts], np.bool_)
+    inner = np.array([prefix in ("I", "E") for prefix, _ in parts], np.bool_)
+    same = kinds[:, None] == kinds
+    goes_on = opens[:, None] & inner & same
+    if scheme == "bio":
+        return goes_on | ~inner, ~inner, np.ones(len(parts), np.bool_)
+    return goes_on | (~opens[:, None] & ~inner), ~inner, ~opens
 
 
 def first_break(tags: Sequence[str], scheme: Scheme) -> int | None:
@@ -96,6 +115,7 @@ def first_break(tags: Sequence[str], scheme: Scheme) -> int | None:
     return None
 
 
+@lru_cache(maxsize=4096)
 def _parts(tag: str) -> tuple[str, str]:
     """(prefix, type); ("", "") for O and for what is no tag of a span."""
     prefix, hyphen, kind = tag.partition("-")

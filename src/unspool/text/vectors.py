@@ -7,7 +7,7 @@ a line is cut from its right end. Only the wanted words are kept, so a 5 GB file
 from __future__ import annotations
 
 from collections.abc import Mapping
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +48,15 @@ def vector_table(
     spread = float(matrix[found].std()) or 1.0
     table[: len(found), :given][found] = matrix[found] * (LIMIT / 3**0.5 / spread)
     return table, found
+
+
+def vector_words(path: Path | str, most: int) -> list[str]:
+    """The first `most` words of a file of vectors, which usually are its most frequent; DataError as `read_vectors`."""
+    with open_source(path) as source:
+        survey = Survey("utf-8", "\n", False, "")
+        dimensions, header = _dimensions(source.name, next(lines(source, survey), ""))
+        rows = islice(lines(source, survey), int(header), most + int(header))
+        return [row.rstrip().rsplit(" ", dimensions)[0] for row in rows]
 
 
 def _read(source: Source, ids: Mapping[str, int]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from unspool.config import Settings
 from unspool.models.tagger import TagBatch, Tagger
@@ -58,9 +58,9 @@ class TaggerData:
             tags=torch.from_numpy(tags),
         )
 
-    def validate(self, model: Tagger, poll: Callable[[], None]) -> Mapping[str, float]:
+    def validate(self, model: nn.Module, poll: Callable[[], None]) -> Mapping[str, float]:
         """The figures of the validation part."""
-        answers, _ = predict(model, self.validation.rows, self.validation.forms, poll=poll)
+        answers, _ = predict(cast(Tagger, model), self.validation.rows, self.validation.forms, poll=poll)
         return self.score(answers)
 
     def validation_steps(self) -> float:

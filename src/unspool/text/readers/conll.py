@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from itertools import chain
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, pairwise
 
 from unspool.errors import DataError, nearest, shorten
 from unspool.text.readers.labelled_lines import without_end
@@ -14,6 +14,21 @@ CONLLU = ("id", "form", "lemma", "upos", "xpos", "feats", "head", "deprel", "dep
 
 Sentence = tuple[list[str], list[str]]
 Sentences = Iterator[tuple[int, Sentence]]
+
+
+def looks_like_columns(sample: Sequence[str], separator: str | None) -> bool:
+    """Whether the lines are short sentences of a token a line: empty lines between blocks, as many columns in each
+    line, few of which say much, and a last column that repeats its values."""
+    filled = [line for line in sample if line.strip(" \t")]
+    blocks = sum(1 for before, line in pairwise(["", *sample]) if line.strip(" \t") and not before.strip(" \t"))
+    if blocks < 2 or len(filled) < 2 * blocks:
+        return False
+    own = separator or ("\t" if "\t" in filled[0] else " ")
+    rows = [cut(line, own) for line in filled if not line.startswith(("#", DOCUMENT))]
+    width = len(rows[0]) if rows else 0
+    if width < 2 or any(len(row) != width or " " in row[-1].strip() for row in rows):
+        return False
+    return len({row[-1] for row in rows}) <= max(20, len(rows) / 2)
 
 
 def read_columns(origin: str, content: Iterable[str], options: ReadOptions) -> tuple[Sentences, str]:

@@ -5,17 +5,19 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from unspool.errors import DataError, SettingError, shorten
-from unspool.text.readers.conll import Sentence, cut, read_columns, read_conllu
+from unspool.text.readers.conll import Sentence, cut, looks_like_columns, read_columns, read_conllu
 from unspool.text.readers.encoding import lines, survey
 from unspool.text.readers.labelled_lines import without_end
 from unspool.text.readers.options import SUFFIXES, TAGGED_FORMATS, ReadOptions
 from unspool.text.readers.source import Source, is_folder, open_source
-from unspool.text.readers.token_lists import read_lists
+from unspool.text.readers.token_lists import looks_like_lists, read_lists
 
 LONGEST_TAG = 200
+SAMPLE_LINES = 2000
 
 
 @dataclass(frozen=True)
@@ -52,15 +54,40 @@ def read_tagged(paths: Sequence[Path | str], options: ReadOptions | None = None)
 
 
 def looks_tagged(paths: Sequence[Path], options: ReadOptions) -> str | None:
-    """Why this data looks like tagged tokens, from its names alone; None when it does not."""
+    """Why this data looks like tagged tokens, by its names and its first lines; None when it does not."""
     path = paths[0]
-    if options.format in ("conll", "conllu", "seq"):
-        return "one tag for each token, as the format says"
-    if (is_folder(path) and (path / "seq.in").exists() and (path / "seq.out").exists()) or path.name == "seq.in":
-        return "one tag for each token (seq.in, seq.out)"
-    name = path.name.removesuffix(".gz")
-    if len(paths) == 1 and name.endswith((".conll", ".conllu", ".iob", ".iob2", ".bio", ".bioes")):
-        return "one tag for each token (CoNLL columns)"
+    if options.format is not None:
+        known = options.format in TAGGED_FORMATS and options.format != "jsonl"
+        return f"one tag for each token (format {options.format})" if known else None
+    if is_folder(path):
+        return "one tag for each token (seq.in, seq.out)" if _is_pair(path / "seq.in", path / "seq.out") else None
+    if path.name == "seq.in" or len(paths) == 2:
+        other = paths[1] if len(paths) == 2 else path.with_name("seq.out")
+        return "one tag for each token (seq.in, seq.out)" if _is_pair(path, other) else None
+    if len(paths) > 1:
+        return None
+    try:
+        with open_source(path) as source:
+            return _file_looks_tagged(source, options)
+    except DataError:  # the reader that is asked next says it
+        return None
+
+
+def _is_pair(words: Path, marks: Path) -> bool:
+    return words.name == "seq.in" and marks.name == "seq.out" and marks.is_file()
+
+
+def _file_looks_tagged(source: Source, options: ReadOptions) -> str | None:
+    if source.suffix in (".csv", ".db"):
+        return None
+    found = survey(source, options.encoding)
+    sample = [without_end(line) for line in islice(lines(source, found), SAMPLE_LINES)]
+    if source.suffix == ".conllu":
+        return "one tag for each token (CoNLL-U)"
+    if looks_like_lists(sample):
+        return "one tag for each token (lists of tokens and tags)"
+    if looks_like_columns(sample, options.separator):
+        return "one tag for each token (a token a line, an empty line between sentences)"
     return None
 
 

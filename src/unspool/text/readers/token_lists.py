@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 from typing import Any
 
@@ -13,6 +13,19 @@ from unspool.text.readers.options import ReadOptions
 
 TOKEN_FIELDS = ("tokens", "words", "token", "text", "sentence")
 TAG_FIELDS = ("tags", "ner_tags", "pos_tags", "chunk_tags", "labels", "slots", "upos", "tag", "label")
+
+
+def looks_like_lists(sample: Sequence[str]) -> bool:
+    """Whether the first line that is not blank is an object with two lists or more of equal length."""
+    first = next((line for line in sample if line.strip()), "")
+    if not first.lstrip().startswith("{"):
+        return False
+    try:
+        _, found = next(jsonl.objects("sample", [first]))
+    except DataError:
+        return False
+    sizes = [len(value) for value in found.values() if isinstance(value, list)]
+    return len(sizes) >= 2 and len(set(sizes)) < len(sizes)
 
 
 def read_lists(origin: str, content: Callable[[], Iterable[str]], options: ReadOptions) -> tuple[Sentences, str]:
