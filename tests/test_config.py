@@ -80,13 +80,15 @@ def test_given_goes_on_top_of_the_recipe_on_top_of_the_defaults() -> None:
 @pytest.mark.parametrize("model", MODELS)
 def test_a_setting_without_effect_is_refused_for_every_model(model: str) -> None:
     for name in Settings.model_fields:
-        given = {"model": model, name: 1 if (value := getattr(DEFAULTS, name)) is None else value}
+        value = getattr(DEFAULTS, name)
+        given = {"model": model, name: {"output": "crf", "scheme": "bio"}.get(name, 1) if value is None else value}
         if name in ("model", "level", "minutes"):
             assert name == "minutes" or uses(model, name)
         elif uses(model, name):
             assert getattr(resolve(recipe(model), given), name) == given[name]
         else:
-            with pytest.raises(SettingError, match=f"{config.flag(name)} has no effect on the model '{model}'"):
+            where = f"the model '{model}'" if name in config.settings_of("classify") else "the task 'classify'"
+            with pytest.raises(SettingError, match=f"{config.flag(name)} has no effect on {where}"):
                 resolve(recipe(model), given)
 
 

@@ -62,7 +62,7 @@ def last_line(arguments: list[str], capfd: pytest.CaptureFixture[str]) -> tuple[
         ("train DATA --hidden many", 'unable to convert "many" into int'),
         ("train DATA --hidden 0", "--hidden is '0'"),
         ("train DATA --keep sides", 'Choose from: "head", "tail", "both"'),
-        ("train DATA --task tag", 'Choose from: "classify"'),
+        ("train DATA --task tags", 'Choose from: "classify", "tag"'),
         ("train DATA --separator pip", "separator"),
         ("train DATA --config none.toml", "none.toml cannot be read"),
         ("train", "requires an argument"),

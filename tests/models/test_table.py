@@ -189,7 +189,7 @@ def test_residual_with_one_layer_is_refused(model: str) -> None:
 
 
 def test_the_tables_name_every_setting() -> None:
-    assert {"task", "model", *OTHER, *FLOW} == set(Settings.model_fields)
+    assert {"model", *OTHER, *FLOW} == set(config.settings_of("classify"))
 
 
 def test_max_norm_holds_after_a_step() -> None:

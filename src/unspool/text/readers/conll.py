@@ -19,12 +19,13 @@ Sentences = Iterator[tuple[int, Sentence]]
 def looks_like_columns(sample: Sequence[str], separator: str | None) -> bool:
     """Whether the lines are short sentences of a token a line: empty lines between blocks, as many columns in each
     line, few of which say much, and a last column that repeats its values."""
+    sample = ["" if line.startswith(("#", DOCUMENT)) else line for line in sample]
     filled = [line for line in sample if line.strip(" \t")]
     blocks = sum(1 for before, line in pairwise(["", *sample]) if line.strip(" \t") and not before.strip(" \t"))
     if blocks < 2 or len(filled) < 2 * blocks:
         return False
     own = separator or ("\t" if "\t" in filled[0] else " ")
-    rows = [cut(line, own) for line in filled if not line.startswith(("#", DOCUMENT))]
+    rows = [cut(line, own) for line in filled]
     width = len(rows[0]) if rows else 0
     if width < 2 or any(len(row) != width or " " in row[-1].strip() for row in rows):
         return False
