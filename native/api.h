@@ -74,6 +74,6 @@ struct Gradients {
   float* state[2];              // (B, H); never null where the cell has the state
 };
 
-constexpr Size padded(Size units) { return (units + 7) / 8 * 8; }
+constexpr Size padded(Size units, Size width) { return (units + width - 1) / width * width; }
 
 }  // namespace unspool

@@ -8,7 +8,7 @@
 namespace unspool {
 
 constexpr Size backward_scratch(const CellLayout& c, Size units, Size rows) {
-  return rows * (c.slots * units + kGuard + 4 * units + kPanel) + 6 * kGuard;
+  return rows * (c.slots * units + kGuard + 4 * units + kBlock) + 6 * kGuard;
 }
 
 template <class V, class C>
@@ -23,7 +23,7 @@ class BackwardRun {
     memory_ = take(scratch, n * units_);
     read_ = take(scratch, n * units_);
     second_ = take(scratch, n * units_);
-    tile_ = take(scratch, n * kPanel);
+    tile_ = take(scratch, n * kBlock);
   }
 
   void run() {
@@ -40,6 +40,7 @@ class BackwardRun {
   static constexpr CellLayout cell = C::layout;
   static constexpr bool two = cell.second_gate >= 0;
   static constexpr Read read = read_of<C>();
+  static constexpr Size block = block_of<V>;
 
   static float* take(float*& scratch, Size n) {
     float* mine = scratch;
@@ -56,7 +57,7 @@ class BackwardRun {
 
   void begin_row(Size i) {
     const Size b = row(i);
-    for (Size u = 0; u < units_; u += 8) {
+    for (Size u = 0; u < units_; u += V::width) {
       given(p_.g.final_state[0], b * hidden_ + u, left(u)).store(state_ + i * units_ + u);
       given(p_.g.final_state[1], b * hidden_ + u, left(u)).store(memory_ + i * units_ + u);
       V::zero().store(read_ + i * units_ + u);
@@ -74,7 +75,7 @@ class BackwardRun {
   void end_row(Size i) {
     const Size b = row(i);
     if (length(i) > 0) pass_read(i, p_.first + b * units_, units_, p_.s.state[0] + b * hidden_, nullptr);
-    for (Size u = 0; u < units_; u += 8) {
+    for (Size u = 0; u < units_; u += V::width) {
       V::load(state_ + i * units_ + u).store_first(p_.g.state[0] + b * hidden_ + u, left(u));
       if constexpr (cell.has_memory)
         V::load(memory_ + i * units_ + u).store_first(p_.g.state[1] + b * hidden_ + u, left(u));
@@ -86,7 +87,7 @@ class BackwardRun {
       const Size b = row(i), n = p_.start[b] + step, at = p_.at(b, step) * hidden_;
       pass_read(i, p_.s.y + at, hidden_, cell.keeps_state ? p_.states + n * units_ : nullptr,
                 p_.g.y ? p_.g.y + at : nullptr);
-      for (Size u = 0; u < units_; u += 8) step_back(step, i, b, n, u);
+      for (Size u = 0; u < units_; u += V::width) step_back(step, i, b, n, u);
     }
     if constexpr (two) {
       multiply_back(active, cell.r2, p_.back_r2, second_, {nullptr, 0});
@@ -100,7 +101,7 @@ class BackwardRun {
   void pass_read(Size i, const float* seen, Size seen_width, const float* raw, const float* outer) {
     const Size b = row(i);
     float *to = state_ + i * units_, *through = read_ + i * units_;
-    for (Size u = 0; u < units_; u += 8) {
+    for (Size u = 0; u < units_; u += V::width) {
       V d = V::load_first(through + u, left(u));
       if (p_.s.mask) d = d * V::load_first(p_.s.mask + b * hidden_ + u, left(u));
       if (outer) d = d + V::load_first(outer + u, left(u));
@@ -160,7 +161,7 @@ class BackwardRun {
   void close_gates(Size step, Size i) {
     const Size b = row(i), n = p_.start[b] + step;
     float *saved = p_.slots + n * cell.slots * units_, *mine = slots_ + i * stride_;
-    for (Size u = 0; u < units_; u += 8) {
+    for (Size u = 0; u < units_; u += V::width) {
       const V gate = V::load(saved + cell.second_gate * units_ + u);
       const V d = V::load_first(second_ + i * units_ + u, left(u));
       V seen = step > 0 ? V::load_first(p_.s.y + p_.at(b, step - 1) * hidden_ + u, left(u))
@@ -174,22 +175,22 @@ class BackwardRun {
 
   void multiply_back(Size active, SlotRange slots, const float* panels, float* to, Start start) {
     const Size depth = slots.count() * units_;
-    for (Size u = 0; u < hidden_; u += kPanel) {
+    for (Size u = 0; u < hidden_; u += block) {
       const Start s{start.values ? start.values + u : nullptr, start.stride};
-      multiply<V>(active, slots_ + slots.begin * units_, stride_, 1, depth, panels + u * depth,
-                  panel_width(u, hidden_), to + u, units_, s);
+      multiply<V>(active, slots_ + slots.begin * units_, stride_, depth, panels + u * depth,
+                  std::min(block, hidden_ - u), to + u, units_, s);
     }
   }
 
   void multiply_inputs(Size step, Size active) {
     const Size depth = cell.x.count() * units_, inputs = p_.s.inputs;
-    for (Size j = 0; j < inputs; j += kPanel) {
-      multiply<V>(active, slots_ + cell.x.begin * units_, stride_, 1, depth, p_.back_x + j * depth,
-                  panel_width(j, inputs), tile_, kPanel, {nullptr, 0});
+    for (Size j = 0; j < inputs; j += block) {
+      multiply<V>(active, slots_ + cell.x.begin * units_, stride_, depth, p_.back_x + j * depth,
+                  std::min(block, inputs - j), tile_, block, {nullptr, 0});
       for (Size i = 0; i < active; ++i) {
         float* x = p_.g.x + p_.at(row(i), step) * inputs + j;
-        for (Size v = 0; v < kPanel && j + v < inputs; v += 8)
-          V::load(tile_ + i * kPanel + v).store_first(x + v, inputs - j - v);
+        for (Size v = 0; v < block && j + v < inputs; v += V::width)
+          V::load(tile_ + i * block + v).store_first(x + v, inputs - j - v);
       }
     }
   }

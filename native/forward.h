@@ -1,14 +1,16 @@
 // The forward time loop of any cell, for one group of rows.
 #pragma once
 
+#include <algorithm>
 #include <cstring>
 
 #include "cells/gru.h"
 #include "cells/lstm.h"
 #include "cells/prototype.h"
 #include "cells/simple.h"
-#include "matmul.h"
+#include "dots.h"
 #include "normalise.h"
+#include "team.h"
 
 namespace unspool {
 
@@ -18,35 +20,40 @@ constexpr Read read_of() {
   else return Read::itself;
 }
 
-// Floats of scratch that one group needs.
-constexpr Size forward_scratch(const CellLayout& c, const Operand& o, Size units, Size rows) {
-  const Size operand = (o.width() + units + kGuard) * 2;
-  return rows * (operand + 2 * units + 4 * kPanel + (c.second_gate >= 0 ? c.slots * units : 0)) + 8 * kGuard;
+// Floats of scratch that one group needs when `members` threads work on it.
+constexpr Size forward_scratch(const CellLayout& c, const Operand& o, Size units, Size rows, Size members = 1) {
+  const Size operand = (o.width() + units + kGuard) * 2, sums = 4 * kBlock * members;
+  return rows * (operand + 2 * units + sums + (c.second_gate >= 0 ? c.slots * units : 0)) + 8 * kGuard;
 }
 
 template <class V, class C>
 class ForwardRun {
  public:
-  ForwardRun(const Plan& plan, Size group, float* scratch)
-      : p_(plan), group_(group), rows_(plan.rows_in(group)), hidden_(plan.s.hidden), units_(plan.units),
-        stride_(plan.operand.width() + plan.units + kGuard) {
+  ForwardRun(const Plan& plan, Size group, float* scratch, Team team = {})
+      : p_(plan), team_(team), group_(group), rows_(plan.rows_in(group)), hidden_(plan.s.hidden),
+        units_(plan.units), stride_(plan.operand.width() + plan.units + kGuard) {
+    const Size blocks = (units_ + kPanel - 1) / kPanel;
+    first_ = blocks * team.index / team.count * kPanel;
+    last_ = std::min(units_, blocks * (team.index + 1) / team.count * kPanel);
     const Size n = plan.group_rows;
     operand_ = take(scratch, n * stride_);
     next_ = take(scratch, n * stride_);
     state_ = take(scratch, n * units_);
     memory_ = take(scratch, n * units_);
-    sums_ = take(scratch, n * 4 * kPanel);
+    sums_ = take(scratch, n * 4 * kBlock * team.count) + n * 4 * kBlock * team.index;
     gates_ = take(scratch, cell.second_gate >= 0 ? n * cell.slots * units_ : 0);
   }
 
   void run() {
-    for (Size i = 0; i < rows_; ++i) begin_row(i);
+    if (p_.few.projection) project();
+    for (Size i = 0; team_.leads() && i < rows_; ++i) begin_row(i);
+    team_.wait();
     Size active = rows_;
     for (Size step = 0; step < p_.s.steps; ++step) {
       while (active > 0 && length(active - 1) <= step) --active;
       if (active == 0) break;
       take_step(step, active);
-      for (Size i = active; i-- > 0 && length(i) == step + 1;) end_row(i);
+      for (Size i = active; team_.leads() && i-- > 0 && length(i) == step + 1;) end_row(i);
       float* swap = operand_;
       operand_ = next_;
       next_ = swap;
@@ -57,6 +64,7 @@ class ForwardRun {
   static constexpr CellLayout cell = C::layout;
   static constexpr bool two = cell.second_gate >= 0;
   static constexpr Read read = read_of<C>();
+  static constexpr Size block = block_of<V>;
 
   static float* take(float*& scratch, Size n) {
     float* mine = scratch;
@@ -72,13 +80,13 @@ class ForwardRun {
   // Initial states; the final ones and y where nothing will be computed.
   void begin_row(Size i) {
     const Size b = row(i);
-    for (Size u = 0; u < units_; u += 8) {
+    for (Size u = 0; u < units_; u += V::width) {
       V::load_first(p_.s.state[0] + b * hidden_ + u, hidden_ - u).store(state_ + i * units_ + u);
       if constexpr (cell.has_memory)
         V::load_first(p_.s.state[1] + b * hidden_ + u, hidden_ - u).store(memory_ + i * units_ + u);
     }
     if constexpr (read == Read::normalised) gain_moments(i);
-    for (Size u = 0; u < units_; u += 8) {
+    for (Size u = 0; u < units_; u += V::width) {
       const V seen = shown(i, u, V::load(state_ + i * units_ + u));
       if (p_.s.saved) seen.store(p_.first + b * units_ + u);
       (seen * mask(b, u)).store(read_at(operand_, i) + u);
@@ -91,7 +99,7 @@ class ForwardRun {
 
   void end_row(Size i) {
     const Size b = row(i);
-    for (Size u = 0; u < units_; u += 8) {
+    for (Size u = 0; u < units_; u += V::width) {
       V::load(state_ + i * units_ + u).store_first(p_.s.final_state[0] + b * hidden_ + u, hidden_ - u);
       if constexpr (cell.has_memory)
         V::load(memory_ + i * units_ + u).store_first(p_.s.final_state[1] + b * hidden_ + u, hidden_ - u);
@@ -109,45 +117,77 @@ class ForwardRun {
         std::memcpy(operand_ + i * stride_ + p_.operand.second, p_.s.x + p_.at(row(i), step) * p_.s.inputs,
                     static_cast<std::size_t>(p_.s.inputs) * sizeof(float));
     if constexpr (two) {
-      for (Size u = 0; u < units_; u += kPanel) {
+      for (Size u = first_; u < last_; u += block) {
         multiply_slots(step, cell.r1, u);
         for (Size i = 0; i < active; ++i)
-          for (Size v = u; v < units_ && v < u + kPanel; v += 8) open_gates(i, v, v - u);
+          for (Size v = u; v < end_of(u); v += V::width) open_gates(i, v, v - u);
       }
+      team_.wait();
     }
-    for (Size u = 0; u < units_; u += kPanel) {
+    for (Size u = first_; u < last_; u += block) {
       multiply_slots(step, two ? cell.r2 : SlotRange{0, cell.slots}, u);
       for (Size i = 0; i < active; ++i)
-        for (Size v = u; v < units_ && v < u + kPanel; v += 8) move_units(step, i, v, v - u);
+        for (Size v = u; v < end_of(u); v += V::width) move_units(step, i, v, v - u);
     }
-    if constexpr (read == Read::normalised)
-      for (Size i = 0; i < active; ++i) show_row(step, i);
+    team_.wait();
+    if constexpr (read == Read::normalised) {
+      for (Size i = 0; team_.leads() && i < active; ++i) show_row(step, i);
+      team_.wait();
+    }
   }
 
-  // Pre-activations of up to 16 units, for the slots of one product.
+  // The input's part of this thread's units, at all steps.
+  void project() {
+    const Size outputs = std::min(last_, hidden_) - first_, width = cell.gates * hidden_;
+    for (int slot = cell.x.begin; slot < cell.x.end && outputs > 0; ++slot)
+      for (Size i = 0; i < rows_; ++i) {
+        const Size gate = cell.gate_of[slot] * hidden_ + first_, at = row(i) * p_.s.steps;
+        dots<V>(length(i), p_.few.x + at * p_.few.inputs, p_.few.inputs, p_.few.w_ih + gate * p_.few.inputs, outputs,
+                p_.few.inputs, p_.few.projection + at * width + gate, width, {nullptr, 0});
+      }
+  }
+
+  Size end_of(Size u) const { return std::min(last_, u + block); }
+
+  // Pre-activations of a block of units, for the slots of one product.
   void multiply_slots(Size step, SlotRange slots, Size u) {
-    const Size width = panel_width(u, units_);
     for (int slot = slots.begin; slot < slots.end; ++slot) {
-      float* sums = sums_ + slot * active_ * kPanel;
+      float* sums = sums_ + slot * active_ * block;
       const Size begin = p_.operand.begin(cell, slot), depth = p_.operand.end(cell, slot) - begin;
       Start start{p_.bias + slot * units_ + u, 0};
       if (p_.s.projected && cell.x.has(slot)) start = projected(step, slot, u, sums);
-      multiply<V>(active_, operand_ + begin, stride_, 1, depth, p_.panel[slot] + u * depth, width, sums, kPanel, start);
+      if (p_.few.rows) multiply_few(slot, u, sums, start);
+      else
+        multiply<V>(active_, operand_ + begin, stride_, depth, p_.panel[slot] + u * depth, end_of(u) - u, sums, block,
+                    start);
     }
+  }
+
+  // The same for one slot with the weights as they are.
+  void multiply_few(int slot, Size u, float* sums, Start start) {
+    const Size outputs = std::min(end_of(u), hidden_) - u;
+    if (!cell.r1.has(slot) && !cell.r2.has(slot)) {
+      for (Size i = 0; i < active_ && !start.stride; ++i)
+        std::memcpy(sums + i * block, start.values, static_cast<std::size_t>(outputs) * sizeof(float));
+      return;
+    }
+    const float* a = operand_ + (cell.r2.has(slot) ? 0 : p_.operand.second);
+    dots<V>(active_, a, stride_, p_.s.w_hh + (cell.gate_of[slot] * hidden_ + u) * hidden_, outputs, hidden_, sums,
+            block, start);
   }
 
   Start projected(Size step, int slot, Size u, float* sums) {
     const Size width = cell.gates * hidden_;
     for (Size i = 0; i < active_; ++i) {
       const float* x = p_.s.x + p_.at(row(i), step) * width + cell.gate_of[slot] * hidden_;
-      for (Size v = u; v < units_ && v < u + kPanel; v += 8)
-        (V::load_first(x + v, hidden_ - v) + V::load(p_.bias + slot * units_ + v)).store(sums + i * kPanel + v - u);
+      for (Size v = u; v < end_of(u); v += V::width)
+        (V::load_first(x + v, hidden_ - v) + V::load(p_.bias + slot * units_ + v)).store(sums + i * block + v - u);
     }
-    return {sums, kPanel};
+    return {sums, block};
   }
 
   V sum(int slot, Size i, Size v, Size offset) const {
-    return V::load_first(sums_ + (slot * active_ + i) * kPanel + offset, hidden_ - v);
+    return V::load_first(sums_ + (slot * active_ + i) * block + offset, hidden_ - v);
   }
 
   // The gates of a cell with two products, and what its second product reads.
@@ -217,11 +257,12 @@ class ForwardRun {
 
   void show_row(Size step, Size i) {
     gain_moments(i);
-    for (Size v = 0; v < units_; v += 8) show(step, i, v, V::load(state_ + i * units_ + v));
+    for (Size v = 0; v < units_; v += V::width) show(step, i, v, V::load(state_ + i * units_ + v));
   }
 
   const Plan& p_;
-  Size group_, rows_, hidden_, units_, stride_, active_ = 0;
+  Team team_;
+  Size group_, rows_, hidden_, units_, stride_, first_, last_, active_ = 0;
   float *operand_, *next_, *state_, *memory_, *sums_, *gates_;
   Moments moments_{};
 };

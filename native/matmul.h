@@ -1,10 +1,12 @@
 // Small products with packed weights: the innermost loops.
 //
-// A panel is a column block of a matrix, 16 or 8 columns wide, stored depth by depth, so that one step of the
+// A panel is a column block of a matrix, 16 columns wide, or 8, stored depth by depth, so that one step of the
 // depth reads one or two whole vectors. Columns of a matrix with U units are cut at 0, 16, 32, ...; the last block
 // is 8 wide when at most 8 columns are left. Each output is one sum in the order of the depth, whatever rows
 // share the call: that is why the number of threads and the other rows of a batch change no bit.
 #pragma once
+
+#include <algorithm>
 
 #include "api.h"
 
@@ -13,36 +15,57 @@
 namespace unspool {
 
 constexpr int kPanel = 16;      // columns of a panel
-constexpr int kRows = 6;        // rows of the micro-kernel: 6 rows × 2 vectors = 12 sums in flight, 4 registers left
+constexpr Size kBlock = 64;     // columns of a block of panels, at most
 constexpr Size kDepth = 256;    // depth handled at once: a panel of that depth is 16 KB, half of a first-level cache
 
-// c[m][0..8N) = start[m] + sum over k of a(m, k) · panel[k][0..8N), with a(m, k) = a[m·by_row + k·by_depth].
-template <class V, int M, int N>
-inline void micro(const float* a, Size by_row, Size by_depth, Size depth, const float* panel, float* c, Size ldc,
-                  const float* start, Size start_stride) {
+// How the left side lies in memory: row after row, a(m, k) = a[m·stride + k], or depth after depth, a[k·stride + m].
+enum class Left { by_row, by_depth };
+
+// Where N vectors of the result come from: one panel, or as many panels, one vector each, `depth` · 16 floats apart.
+enum class Right { one_panel, panels };
+
+// c[m][:] = start[m] + sum over k of a(m, k) · panel[k][:], N vectors wide; c_step: from one vector of c to the next.
+template <class V, int M, int N, Left left, Right right>
+inline void micro(const float* a, Size stride, Size depth, const float* panel, Size panel_step, float* c, Size ldc,
+                  Size c_step, const float* start, Size start_stride) {
   V sum[M][N];
   UNSPOOL_UNROLL
   for (int m = 0; m < M; ++m) {
     UNSPOOL_UNROLL
-    for (int n = 0; n < N; ++n) sum[m][n] = start ? V::load(start + m * start_stride + 8 * n) : V::zero();
+    for (int n = 0; n < N; ++n) sum[m][n] = start ? V::load(start + m * start_stride + n * c_step) : V::zero();
   }
+  // Every third row has a pointer, the two after it one and two strides on: so all addresses stay in registers. The
+  // compiler, left to itself, counts from the first row, runs out of registers and reads addresses from memory.
+  constexpr int pointers = left == Left::by_row ? (M + 2) / 3 : 1;
+  const float* at[pointers];
+  UNSPOOL_UNROLL
+  for (int i = 0; i < pointers; ++i) {
+    at[i] = a + 3 * i * stride;
+    __asm__("" : "+r"(at[i]));
+  }
+  const float* third = panel + 2 * panel_step;
+  __asm__("" : "+r"(third));
   for (Size k = 0; k < depth; ++k) {
     V b[N];
     UNSPOOL_UNROLL
-    for (int n = 0; n < N; ++n) b[n] = V::load(panel + 8 * n);
+    for (int n = 0; n < N; ++n)
+      b[n] = V::load(right == Right::one_panel ? panel + V::width * n
+                                               : (n < 2 ? panel : third) + n % 2 * panel_step);
     UNSPOOL_UNROLL
     for (int m = 0; m < M; ++m) {
-      const V x = V::all(a[m * by_row]);
+      const V x = V::all(left == Left::by_row ? at[m / 3][m % 3 * stride] : at[0][m]);
       UNSPOOL_UNROLL
       for (int n = 0; n < N; ++n) sum[m][n] = V::fma(x, b[n], sum[m][n]);
     }
-    panel += 8 * N;
-    a += by_depth;
+    panel += right == Right::one_panel ? V::width * N : V::width;
+    third += V::width;
+    UNSPOOL_UNROLL
+    for (int i = 0; i < pointers; ++i) at[i] += left == Left::by_row ? 1 : stride;
   }
   UNSPOOL_UNROLL
   for (int m = 0; m < M; ++m) {
     UNSPOOL_UNROLL
-    for (int n = 0; n < N; ++n) sum[m][n].store(c + m * ldc + 8 * n);
+    for (int n = 0; n < N; ++n) sum[m][n].store(c + m * ldc + n * c_step);
   }
 }
 
@@ -52,34 +75,35 @@ struct Start {
   Size stride;
 };
 
+// Rows of a micro-kernel N vectors wide: as many sums as registers can hold beside what they are made of.
 template <class V, int N>
-inline void micro_rows(int m, const float* a, Size by_row, Size by_depth, Size depth, const float* panel, float* c,
-                       Size ldc, Start s) {
-  switch (m) {
-    case 6: return micro<V, 6, N>(a, by_row, by_depth, depth, panel, c, ldc, s.values, s.stride);
-    case 5: return micro<V, 5, N>(a, by_row, by_depth, depth, panel, c, ldc, s.values, s.stride);
-    case 4: return micro<V, 4, N>(a, by_row, by_depth, depth, panel, c, ldc, s.values, s.stride);
-    case 3: return micro<V, 3, N>(a, by_row, by_depth, depth, panel, c, ldc, s.values, s.stride);
-    case 2: return micro<V, 2, N>(a, by_row, by_depth, depth, panel, c, ldc, s.values, s.stride);
-    default: return micro<V, 1, N>(a, by_row, by_depth, depth, panel, c, ldc, s.values, s.stride);
-  }
+constexpr int rows_at_once = V::width == kPanel ? (N == 1 ? 16 : N == 2 ? 12 : N == 3 ? 8 : 6) : 6;
+
+template <class V, int N, Left left, Right right, int M = rows_at_once<V, N>>
+inline void micro_rows(int m, const float* a, Size stride, Size depth, const float* panel, Size panel_step, float* c,
+                       Size ldc, Size c_step, Start s) {
+  if (m == M)
+    micro<V, M, N, left, right>(a, stride, depth, panel, panel_step, c, ldc, c_step, s.values, s.stride);
+  else if constexpr (M > 1)
+    micro_rows<V, N, left, right, M - 1>(m, a, stride, depth, panel, panel_step, c, ldc, c_step, s);
 }
 
-// All rows times one panel of `width` 8 or 16 columns; the rows in blocks as equal as can be (32 = 6+6+5+5+5+5).
-template <class V>
-inline void multiply(Size rows, const float* a, Size by_row, Size by_depth, Size depth, const float* panel,
-                     Size width, float* c, Size ldc, Start start) {
-  const Size blocks = (rows + kRows - 1) / kRows;
+// All rows times N vectors; the rows in blocks as equal as can be (32 = 6+6+5+5+5+5).
+template <class V, int N, Left left, Right right>
+void multiply_vectors(Size rows, const float* a, Size stride, Size depth, const float* panel, float* c, Size ldc,
+                      Size c_step, Start start) {
+  constexpr Size most = rows_at_once<V, N>, row_of_panel = right == Right::panels ? V::width : V::width * N;
+  constexpr Size deepest = right == Right::panels ? kDepth / 2 : kDepth;
+  const Size blocks = (rows + most - 1) / most;
+  const Size by_row = left == Left::by_row ? stride : 1, by_depth = left == Left::by_row ? 1 : stride;
   Size done = 0;
   do {
-    const Size part = depth - done < kDepth ? depth - done : kDepth;
+    const Size part = depth - done < deepest ? depth - done : deepest;
     for (Size block = 0, row = 0; block < blocks; ++block) {
       const int m = static_cast<int>((rows - row + blocks - block - 1) / (blocks - block));
-      const float* block_a = a + row * by_row + done * by_depth;
-      const float* block_panel = panel + done * width;
       const Start s{start.values ? start.values + row * start.stride : nullptr, start.stride};
-      if (width == kPanel) micro_rows<V, 2>(m, block_a, by_row, by_depth, part, block_panel, c + row * ldc, ldc, s);
-      else micro_rows<V, 1>(m, block_a, by_row, by_depth, part, block_panel, c + row * ldc, ldc, s);
+      micro_rows<V, N, left, right>(m, a + row * by_row + done * by_depth, stride, part, panel + done * row_of_panel,
+                                    depth * row_of_panel, c + row * ldc, ldc, c_step, s);
       row += m;
     }
     done += part;
@@ -87,14 +111,44 @@ inline void multiply(Size rows, const float* a, Size by_row, Size by_depth, Size
   } while (done < depth);
 }
 
-constexpr Size panel_width(Size column, Size columns) { return columns - column > 8 ? kPanel : 8; }
+// How many columns are best handled together: one panel, or four where a panel is one register.
+template <class V>
+constexpr Size block_of = V::width == kPanel ? kBlock : kPanel;
+
+// All rows times the next `columns` columns, at most block_of<V>: one panel (8 or 16 wide), or up to four of 16.
+// Panel n of the result stands at c + n·c_step, what it starts from at start + n·c_step.
+template <class V, Left left = Left::by_row>
+inline void multiply(Size rows, const float* a, Size stride, Size depth, const float* panel, Size columns, float* c,
+                     Size ldc, Start start, Size c_step = kPanel) {
+  using P = typename V::Product;
+  constexpr Right one = Right::one_panel, more = Right::panels;
+  if constexpr (V::width < kPanel) {
+    constexpr int vectors = kPanel / P::width;
+    if (columns > V::width)
+      multiply_vectors<P, vectors, left, one>(rows, a, stride, depth, panel, c, ldc, P::width, start);
+    else multiply_vectors<V, 1, left, one>(rows, a, stride, depth, panel, c, ldc, V::width, start);
+  } else {
+    switch ((columns + kPanel - 1) / kPanel) {
+      case 1: return multiply_vectors<P, 1, left, more>(rows, a, stride, depth, panel, c, ldc, c_step, start);
+      case 2: return multiply_vectors<P, 2, left, more>(rows, a, stride, depth, panel, c, ldc, c_step, start);
+      case 3: return multiply_vectors<P, 3, left, more>(rows, a, stride, depth, panel, c, ldc, c_step, start);
+      default: return multiply_vectors<P, 4, left, more>(rows, a, stride, depth, panel, c, ldc, c_step, start);
+    }
+  }
+}
+
+// The last panel of a matrix is 8 wide where vectors are and no more than 8 columns are left.
+template <class V>
+constexpr Size panel_width(Size column, Size columns) {
+  return V::width < kPanel && columns - column <= V::width ? V::width : kPanel;
+}
 
 // Packs columns [column, column + width) of the depth × columns matrix whose element (k, j) is
 // source[k·by_depth + j·by_column]; columns that do not exist are 0.
 template <class V>  // only so that each instruction set has its own copy
 inline void pack_panel(const float* source, Size by_depth, Size by_column, Size depth, Size column, Size columns,
                        float* panel) {
-  const Size width = panel_width(column, columns);
+  const Size width = panel_width<V>(column, columns);
   const Size real = columns - column < width ? columns - column : width;
   for (Size k = 0; k < depth; ++k) {
     for (Size j = 0; j < real; ++j) panel[k * width + j] = source[k * by_depth + (column + j) * by_column];

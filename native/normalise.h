@@ -8,7 +8,7 @@ namespace unspool {
 // 1 for the units that exist, 0 for those that pad the last vector.
 template <class V>
 inline V real_units(Size unit, Size hidden) {
-  static constexpr float ones[8] = {1, 1, 1, 1, 1, 1, 1, 1};
+  static constexpr float ones[16] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
   return V::load_first(ones, hidden - unit);
 }
 
@@ -19,14 +19,14 @@ struct Moments {
 template <class V>
 inline Moments moments(const float* row, Size hidden) {
   V sum = V::zero(), squares = V::zero();
-  for (Size u = 0; u < hidden; u += 8) sum = sum + V::load_first(row + u, hidden - u);
+  for (Size u = 0; u < hidden; u += V::width) sum = sum + V::load_first(row + u, hidden - u);
   const float mean = sum.sum() / static_cast<float>(hidden);
-  for (Size u = 0; u < hidden; u += 8) {
+  for (Size u = 0; u < hidden; u += V::width) {
     const V off = (V::load_first(row + u, hidden - u) - V::all(mean)) * real_units<V>(u, hidden);
     squares = V::fma(off, off, squares);
   }
   const V variance = V::all(squares.sum() / static_cast<float>(hidden) + kNormEpsilon);
-  return {mean, (V::all(1.0f) / V::square_root(variance)).sum() / 8.0f};
+  return {mean, (V::all(1.0f) / V::square_root(variance)).sum() / static_cast<float>(V::width)};
 }
 
 template <class V>
@@ -41,7 +41,7 @@ inline void normalise_backward(const float* row, const float* gradient, const fl
                                float* gain_gradient, float* shift_gradient) {
   const Moments m = moments<V>(row, hidden);
   V sum = V::zero(), along = V::zero();
-  for (Size u = 0; u < hidden; u += 8) {
+  for (Size u = 0; u < hidden; u += V::width) {
     const V value = normalised<V>(row, m, u, hidden), d = V::load(gradient + u);
     V::fma(d, value, V::load(gain_gradient + u)).store(gain_gradient + u);
     (V::load(shift_gradient + u) + d).store(shift_gradient + u);
@@ -50,7 +50,7 @@ inline void normalise_backward(const float* row, const float* gradient, const fl
   }
   const V mean = V::all(sum.sum() / static_cast<float>(hidden));
   const V slope = V::all(along.sum() / static_cast<float>(hidden));
-  for (Size u = 0; u < hidden; u += 8) {
+  for (Size u = 0; u < hidden; u += V::width) {
     const V value = normalised<V>(row, m, u, hidden);
     const V d = V::load(gradient + u) * V::load(gain + u) - mean - value * slope;
     V::fma(d * real_units<V>(u, hidden), V::all(m.scale), V::load(to + u)).store(to + u);

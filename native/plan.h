@@ -17,8 +17,19 @@ struct Operand {
   constexpr Size width() const { return second + input + state; }
 };
 
+// Inference on few rows: the weights stay as they are, and the input is projected before the time loop. Then
+// `s` is a projected call; this is what it was made of. projection null: it was given projected.
+struct FewRows {
+  bool rows;
+  const float* x;
+  const float* w_ih;
+  Size inputs;
+  float* projection;  // (B, T, G·H)
+};
+
 struct Plan {
   Sequence s;
+  FewRows few;
   Gradients g;
   CellLayout cell;
   Operand operand;

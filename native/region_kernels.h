@@ -16,7 +16,7 @@ template <class V>
 void region_pack(const RegionCall& call, float* panels) {
   const Size depth = call.size * call.width;
   for (Size f = 0; f < call.filters; f += kPanel) {
-    const Size width = panel_width(f, call.filters);
+    const Size width = panel_width<V>(f, call.filters);
     pack_panel<V>(call.weight, 1, depth, depth, f, call.filters, panels);
     panels += depth * width;
     for (Size j = 0; j < width; ++j) panels[j] = call.bias && f + j < call.filters ? call.bias[f + j] : 0.0f;
@@ -58,13 +58,13 @@ void region_forward(const RegionCall& call, const float* panels, Size row, float
     windows = 1;
   }
   for (Size f = 0; f < call.filters; f += kPanel) {
-    const Size width = panel_width(f, call.filters);
+    const Size width = panel_width<V>(f, call.filters);
     float best[kPanel];
     std::int32_t at[kPanel] = {};
     for (int j = 0; j < kPanel; ++j) best[j] = -std::numeric_limits<float>::infinity();
     for (Size w = 0; w < windows; w += kWindowBlock) {
       const Size count = windows - w < kWindowBlock ? windows - w : kWindowBlock;
-      multiply<V>(count, text + w * call.width, call.width, 1, depth, panels, width, scratch, width,
+      multiply<V>(count, text + w * call.width, call.width, depth, panels, width, scratch, width,
                   Start{panels + depth * width, 0});
       take_greatest<V>(scratch, count, width, w, best, at);
     }

@@ -11,24 +11,30 @@
 namespace unspool {
 namespace {
 
-bool has_avx2() {
-#if defined(UNSPOOL_AVX2)
-  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-#else
-  return false;
-#endif
-}
+struct Named {
+  const char* name;
+  const Target* target;
+};
 
-const Target* avx2() {
-#if defined(UNSPOOL_AVX2)
-  return &avx2_target;
-#else
-  return nullptr;
+// Those that this CPU can run, the best first.
+const std::vector<Named>& present() {
+  static const std::vector<Named> known = [] {
+    std::vector<Named> all;
+#if defined(UNSPOOL_X86)
+    const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    if (avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
+        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw"))
+      all.push_back({"avx512", &avx512_target});
+    if (avx2) all.push_back({"avx2", &avx2_target});
 #endif
+    all.push_back({"scalar", &scalar_target});
+    return all;
+  }();
+  return known;
 }
 
 const Target*& target() {
-  static const Target* chosen = has_avx2() ? avx2() : &scalar_target;
+  static const Target* chosen = present().front().target;
   return chosen;
 }
 
@@ -80,7 +86,7 @@ Plan make_plan(const Sequence& s, const Gradients& g, const Rows& rows) {
   p.s = s;
   p.g = g;
   p.cell = layout_of(s.cell);
-  p.units = padded(s.hidden);
+  p.units = padded(s.hidden, target()->width);
   p.operand = {p.cell.r2.count() > 0 ? p.units : 0, s.projected ? 0 : s.inputs, s.hidden};
   p.order = rows.order.data();
   p.length = rows.length.data();
@@ -106,6 +112,35 @@ void with_workspace(const Place& place) {
   place(counted);
   Pieces handed(workspace().reserve(counted.used()));
   place(handed);
+}
+
+constexpr Size kFewRows = 4;             // so few that packing the weights takes longer than what it saves
+constexpr Size kWorthSharing = 1 << 16;  // weights of a step from which two threads gain more than meeting costs
+
+// One group of rows, whose units are shared between the threads.
+void forward_few(Sequence s) {
+  const FewRows given{true, s.x, s.w_ih, s.inputs, nullptr};
+  const bool project = !s.projected;
+  s.projected = true;
+  s.inputs = 0;
+  const Rows rows = sort_rows(s);
+  const int threads = s.threads;
+  s.threads = 1;
+  Plan p = make_plan(s, {}, rows);
+  p.few = given;
+  const Size width = p.cell.gates * s.hidden;
+  const int members = width * s.hidden < kWorthSharing ? 1 : threads;
+  float* scratch = nullptr;
+  with_workspace([&](Pieces& pieces) {
+    if (project) p.few.projection = pieces.take(s.rows * s.steps * width);
+    p.bias = pieces.take(p.cell.slots * p.units);
+    p.extra = pieces.take(p.cell.extras * p.units);
+    scratch = pieces.take(forward_scratch(p.cell, p.operand, p.units, p.group_rows, members));
+  });
+  if (project) p.s.x = p.few.projection;
+  target()->pack_forward(p);
+  together(members, [&](Team team) { target()->forward[static_cast<int>(s.cell)](p, 0, scratch, team); });
+  workspace().release_beyond_bound();
 }
 
 float* reduce_extras(const Plan& p, float* to) {
@@ -135,15 +170,22 @@ Workspace& workspace() {
 const Target& chosen_target() { return *target(); }
 
 void choose_target(const std::string& name) {
-  if (name.empty()) target() = has_avx2() ? avx2() : &scalar_target;
-  else if (name == "scalar") target() = &scalar_target;
-  else if (name == "avx2" && has_avx2()) target() = avx2();
-  else
-    throw std::invalid_argument("UNSPOOL_ISA: expected " + std::string(has_avx2() ? "avx2, " : "") +
-                                "scalar or off, got '" + name.substr(0, 40) + "'");
+  std::string known;
+  for (const Named& one : present()) {
+    if (name.empty() || name == one.name) {
+      target() = one.target;
+      return;
+    }
+    known += (known.empty() ? "" : ", ") + std::string(one.name);
+  }
+  throw std::invalid_argument("UNSPOOL_ISA: expected " + known + " or off, got '" + name.substr(0, 40) + "'");
 }
 
-std::string target_name() { return target() == &scalar_target ? "scalar" : "avx2"; }
+std::string target_name() {
+  for (const Named& one : present())
+    if (one.target == target()) return one.name;
+  return "";
+}
 
 const CellLayout& layout_of(Cell cell) { return kLayouts[static_cast<int>(cell)]; }
 
@@ -152,12 +194,13 @@ Size saved_floats(Cell cell, Size rows, Size real_steps, Size hidden) {
   const Size vectors = c.slots + (c.keeps_state ? 1 : 0) + (c.second_gate >= 0 ? 1 : 0);
   Size all, size;
   if (__builtin_mul_overflow(real_steps, vectors, &all) || __builtin_add_overflow(all, rows, &all) ||
-      __builtin_mul_overflow(all, padded(hidden), &size) || size > (Size{1} << 58))
+      __builtin_mul_overflow(all, padded(hidden, target()->width), &size) || size > (Size{1} << 58))
     throw std::bad_alloc();
   return size;
 }
 
 void forward(const Sequence& s) {
+  if (!s.saved && s.rows <= kFewRows) return forward_few(s);
   const Rows rows = sort_rows(s);
   Plan p = make_plan(s, {}, rows);
   const Size each = forward_scratch(p.cell, p.operand, p.units, p.group_rows);
@@ -170,7 +213,7 @@ void forward(const Sequence& s) {
   });
   target()->pack_forward(p);
   parallel(s.threads, p.groups,
-           [&](Size group) { target()->forward[static_cast<int>(s.cell)](p, group, scratch + group * each); });
+           [&](Size group) { target()->forward[static_cast<int>(s.cell)](p, group, scratch + group * each, {}); });
   workspace().release_beyond_bound();
 }
 
@@ -187,7 +230,7 @@ void backward(const Sequence& s, const Gradients& g) {
     p.row_extra = pieces.take(p.cell.extras * p.units * s.rows);
     p.back_r1 = pieces.take(p.cell.r1.count() * p.units * (p.units + 8));
     p.back_r2 = pieces.take(p.cell.r2.count() * p.units * (p.units + 8));
-    p.back_x = pieces.take(g.x && !s.projected ? p.cell.x.count() * p.units * (padded(s.inputs) + 8) : 0);
+    p.back_x = pieces.take(g.x && !s.projected ? p.cell.x.count() * p.units * (padded(s.inputs, kPanel)) : 0);
     scratch = pieces.take(p.groups * each);
     weight_scratch = pieces.take(weights ? threads * each_weights : 0);
   });

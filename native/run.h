@@ -7,9 +7,9 @@
 
 namespace unspool {
 
-// "scalar", "avx2", or "" for the best present. Throws std::invalid_argument for one that is unknown or not present.
+// "scalar", "avx2", "avx512", or "" for the best present. Throws std::invalid_argument for one that is unknown or not present.
 void choose_target(const std::string& name);
-// "avx2" or "scalar".
+// The name of the one in use.
 std::string target_name();
 
 const CellLayout& layout_of(Cell cell);

@@ -87,4 +87,28 @@ void parallel(int threads, Size count, const Work& work) {
   }
 }
 
+// Calls work(Team) on at most `threads` threads at once, all of them with the same barrier.
+template <class Work>
+void together(int threads, const Work& work) {
+  if (threads <= 1) {
+    const FlushDenormals flush;
+    work(Team{});
+    return;
+  }
+#if defined(_OPENMP)
+  Barrier* barrier = nullptr;
+#pragma omp parallel num_threads(threads) shared(barrier)
+  {
+    const FlushDenormals flush;
+    const int count = omp_get_num_threads();
+#pragma omp single
+    barrier = new Barrier(count);
+    work(Team{omp_get_thread_num(), count, barrier});
+  }
+  delete barrier;
+#else
+  work(Team{});
+#endif
+}
+
 }  // namespace unspool

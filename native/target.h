@@ -3,13 +3,15 @@
 
 #include "plan.h"
 #include "region.h"
+#include "team.h"
 
 namespace unspool {
 
 struct Target {
-  void (*pack_forward)(const Plan&);
+  int width;  // floats of a vector: private rows are padded to whole ones
+  void (*pack_forward)(const Plan&);  // without matrices where they are used as they are
   void (*pack_backward)(const Plan&);
-  void (*forward[static_cast<int>(Cell::count)])(const Plan&, Size group, float* scratch);
+  void (*forward[static_cast<int>(Cell::count)])(const Plan&, Size group, float* scratch, Team team);
   void (*backward[static_cast<int>(Cell::count)])(const Plan&, Size group, float* scratch);
   void (*weight_gradients)(const Plan&, Size first_panel, Size last_panel, float* scratch);
   void (*region_pack)(const RegionCall&, float* panels);
@@ -21,5 +23,6 @@ struct Target {
 
 extern const Target scalar_target;
 extern const Target avx2_target;
+extern const Target avx512_target;
 
 }  // namespace unspool

@@ -11,8 +11,8 @@
 namespace unspool {
 
 template <class V, class C>
-void forward_group(const Plan& plan, Size group, float* scratch) {
-  ForwardRun<V, C>(plan, group, scratch).run();
+void forward_group(const Plan& plan, Size group, float* scratch, Team team) {
+  ForwardRun<V, C>(plan, group, scratch, team).run();
 }
 template <class V, class C>
 void backward_group(const Plan& plan, Size group, float* scratch) {
@@ -29,23 +29,24 @@ void pack_for_forward(const Plan& plan) {
 }
 template <class V>
 void activate(int which, const float* x, float* y, Size n) {
-  for (Size i = 0; i < n; i += 8) {
+  for (Size i = 0; i < n; i += V::width) {
     const V v = V::load_first(x + i, n - i);
     (which == 0 ? sigmoid(v) : hyperbolic_tangent(v)).store_first(y + i, n - i);
   }
 }
 
 // Cells in the order of the enumeration in api.h.
-template <class V, class... C>
+template <class V, class R, class... C>
 constexpr Target make_target() {
   static_assert(sizeof...(C) == static_cast<int>(Cell::count));
-  return {pack_for_forward<V>, pack_backward<V>, {forward_group<V, C>...}, {backward_group<V, C>...},
-          weight_gradient_panels<V>, region_pack<V>, region_forward<V>, region_input_gradient<V>,
-          region_weight_gradient<V>, activate<V>};
+  return {static_cast<int>(V::width), pack_for_forward<V>, pack_backward<V>, {forward_group<V, C>...}, {backward_group<V, C>...},
+          weight_gradient_panels<V>, region_pack<R>, region_forward<R>, region_input_gradient<R>,
+          region_weight_gradient<R>, activate<V>};
 }
-template <class V>
+// V: the vectors of the cells; R: those of the region convolution.
+template <class V, class R = V>
 constexpr Target target_of() {
-  return make_target<V, SimpleTanh, SimpleRelu, GruResetAfter, GruResetBefore, LstmCell<false>, LstmCell<true>,
+  return make_target<V, R, SimpleTanh, SimpleRelu, GruResetAfter, GruResetBefore, LstmCell<false>, LstmCell<true>,
                      PrototypeCell<Read::itself>, PrototypeCell<Read::normalised>, PrototypeCell<Read::squashed>>();
 }
 

@@ -16,7 +16,7 @@ constexpr Size panels_of(const CellLayout& c, Size units) {
 }
 // Floats of scratch for one thread that owns `panels` of them.
 constexpr Size gradient_scratch(const Operand& o, Size panels) {
-  return kChunk * (o.width() + kGuard + kPanel) + panels * (o.width() + 1) * kPanel + 3 * kGuard;
+  return kChunk * (o.width() + kGuard + kBlock) + panels * (o.width() + 1) * kPanel + 3 * kGuard;
 }
 
 template <class V>
@@ -27,7 +27,7 @@ class WeightGradients {
         first_(first_panel), last_(last_panel), stride_(plan.operand.width() + kGuard) {
     left_ = scratch;
     panel_ = left_ + kChunk * stride_ + kGuard;
-    sums_ = panel_ + kChunk * kPanel + kGuard;
+    sums_ = panel_ + kChunk * kBlock + kGuard;
   }
 
   void run() {
@@ -37,7 +37,10 @@ class WeightGradients {
     for (Size n = 0; n < p_.real_steps; n += kChunk) {
       const Size count = p_.real_steps - n < kChunk ? p_.real_steps - n : kChunk;
       gather(cursor, n, count);
-      for (Size q = first_; q < last_; ++q) add(q, n, count);
+      for (Size q = first_, next; q < last_; q = next) {
+        next = std::min({last_, q + block_of<V> / kPanel, (q / blocks_ + 1) * blocks_});
+        add(q, next, n, count);
+      }
     }
     for (Size q = first_; q < last_; ++q) scatter(q);
   }
@@ -61,7 +64,7 @@ class WeightGradients {
       to += p_.operand.input;
       copy(c.step > 0 ? p_.s.y + p_.at(c.row, c.step - 1) * hidden_ : p_.first + c.row * units_, hidden_, to);
       if (p_.s.mask)
-        for (Size u = 0; u < hidden_; u += 8) {
+        for (Size u = 0; u < hidden_; u += V::width) {
           const Size left = hidden_ - u;
           (V::load_first(to + u, left) * V::load_first(p_.s.mask + c.row * hidden_ + u, left)).store_first(to + u, left);
         }
@@ -71,25 +74,35 @@ class WeightGradients {
     std::memcpy(to, from, static_cast<std::size_t>(n) * sizeof(float));
   }
 
-  void add(Size q, Size n, Size count) {
-    const Size u = unit(q), width = panel_width(u, units_);
-    float* total = sums(q) + p_.operand.width() * kPanel;
-    V low = V::zero(), high = V::zero();
-    for (Size k = 0; k < count; ++k) {
-      const float* from = p_.slots + ((n + k) * p_.cell.slots + slot(q)) * units_ + u;
-      const V a = V::load(from);
-      a.store(panel_ + k * width);
-      low = low + a;
-      if (width < kPanel) continue;
-      const V b = V::load(from + 8);
-      b.store(panel_ + k * width + 8);
-      high = high + b;
+  // Panels q to last of one slot.
+  void add(Size q, Size last, Size n, Size count) {
+    Size columns = 0;
+    float* panel = panel_;
+    for (Size one = q; one < last; ++one) {
+      const Size width = panel_width<V>(unit(one), units_);
+      columns += width;
+      gather_panel(one, width, n, count, panel);
+      panel += count * width;
     }
-    (V::load(total) + low).store(total);
-    (V::load(total + 8) + high).store(total + 8);
     const Size begin = p_.operand.begin(p_.cell, slot(q)), end = p_.operand.end(p_.cell, slot(q));
     float* c = sums(q) + begin * kPanel;
-    if (end > begin) multiply<V>(end - begin, left_ + begin, 1, stride_, count, panel_, width, c, kPanel, {c, kPanel});
+    if (end > begin)
+      multiply<V, Left::by_depth>(end - begin, left_ + begin, stride_, count, panel_, columns, c, kPanel, {c, kPanel},
+                                  (p_.operand.width() + 1) * kPanel);
+  }
+
+  // The gradients of the pre-activations of one panel, and their sum to that of the bias.
+  void gather_panel(Size q, Size width, Size n, Size count, float* panel) {
+    float* total = sums(q) + p_.operand.width() * kPanel;
+    for (Size v = 0; v < width; v += V::width) {
+      V sum = V::zero();
+      for (Size k = 0; k < count; ++k) {
+        const V d = V::load(p_.slots + ((n + k) * p_.cell.slots + slot(q)) * units_ + unit(q) + v);
+        d.store(panel + k * width + v);
+        sum = sum + d;
+      }
+      (V::load(total + v) + sum).store(total + v);
+    }
   }
 
   void scatter(Size q) const {

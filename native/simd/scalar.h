@@ -9,6 +9,8 @@
 namespace unspool {
 
 struct Scalar {
+  static constexpr std::int64_t width = 8;
+  using Product = Scalar;
   typedef float Floats __attribute__((vector_size(32), aligned(16)));
   typedef std::int32_t Ints __attribute__((vector_size(32), aligned(16)));
   Floats v;
@@ -67,6 +69,10 @@ struct Scalar {
   }
   // x where s > 0, else 0
   static Scalar where_positive(Scalar s, Scalar x) { return {s.v > 0.0f ? x.v : Floats{}}; }
+  // to[i] = the sum of the lanes of part[i], for eight vectors
+  static void sums(const Scalar* part, float* to) {
+    for (int i = 0; i < 8; ++i) to[i] = part[i].sum();
+  }
   float sum() const { return ((v[0] + v[4]) + (v[1] + v[5])) + ((v[2] + v[6]) + (v[3] + v[7])); }
 };
 

@@ -18,7 +18,7 @@ SIZES = [1, 2, 3, 5, 7, 8, 9, 13, 15, 16, 17, 23, 24, 25, 31, 32, 33]
 SHAPES = 24  # a cell and instruction set
 
 
-@pytest.fixture(params=["avx2", "scalar"])
+@pytest.fixture(params=["avx512", "avx2", "scalar"])
 def target(request):
     core = native.core()
     before = core.target()
