@@ -114,7 +114,8 @@ void with_workspace(const Place& place) {
   place(handed);
 }
 
-constexpr Size kFewRows = 4;             // so few that packing the weights takes longer than what it saves
+constexpr Size kFewRows = 4;             // so few, or so few rows and steps, that packing the weights takes longer
+constexpr Size kFewSums = 64;            // than what it saves
 constexpr Size kWorthSharing = 1 << 16;  // weights of a step from which two threads gain more than meeting costs
 
 // One group of rows, whose units are shared between the threads.
@@ -129,7 +130,7 @@ void forward_few(Sequence s) {
   Plan p = make_plan(s, {}, rows);
   p.few = given;
   const Size width = p.cell.gates * s.hidden;
-  const int members = width * s.hidden < kWorthSharing ? 1 : threads;
+  const int members = width * s.hidden * s.rows < kWorthSharing ? 1 : threads;
   float* scratch = nullptr;
   with_workspace([&](Pieces& pieces) {
     if (project) p.few.projection = pieces.take(s.rows * s.steps * width);
@@ -200,7 +201,7 @@ Size saved_floats(Cell cell, Size rows, Size real_steps, Size hidden) {
 }
 
 void forward(const Sequence& s) {
-  if (!s.saved && s.rows <= kFewRows) return forward_few(s);
+  if (!s.saved && (s.rows <= kFewRows || s.rows * s.steps <= kFewSums)) return forward_few(s);
   const Rows rows = sort_rows(s);
   Plan p = make_plan(s, {}, rows);
   const Size each = forward_scratch(p.cell, p.operand, p.units, p.group_rows);

@@ -4,6 +4,7 @@
 #include <immintrin.h>
 
 #include <cstdint>
+#include <cstring>
 #include <type_traits>
 
 namespace unspool {
@@ -36,7 +37,9 @@ struct Ymm {
   // n bytes, each 0 or 1, as floats.
   static Ymm from_bytes(const std::uint8_t* p, std::int64_t n) {
     alignas(8) std::uint8_t bytes[8] = {};
-    for (std::int64_t i = 0; i < (n < 8 ? n : 8); ++i) bytes[i] = p[i];
+    if (n >= 8) std::memcpy(bytes, p, 8);
+    else
+      for (std::int64_t i = 0; i < n; ++i) bytes[i] = p[i];
     const __m128i packed = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(bytes));
     return {_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(packed))};
   }

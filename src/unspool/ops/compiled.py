@@ -18,7 +18,7 @@ from torch import Tensor
 
 from unspool import native
 from unspool.ops import reference
-from unspool.ops.call import Call, State
+from unspool.ops.call import Call, State, Weights
 from unspool.ops.layouts import CellLayout
 
 # The tensors of a call in the order of native/bindings.cpp; None for those it has not.
@@ -68,6 +68,17 @@ def takes(call: Call) -> bool:
     )
 
 
+def steps(layout: CellLayout, x: Tensor) -> bool:
+    """Whether `step` takes a cell and an input like x."""
+    return (
+        layout.recurrent
+        and x.device.type == "cpu"
+        and type(x) in (Tensor, torch.nn.Parameter)
+        and not torch.compiler.is_compiling()
+        and native.core() is not None
+    )
+
+
 def run(call: Call) -> tuple[Tensor, State]:
     """(y, final state) of the call, as `unspool.ops.recurrent.run` describes them."""
     rows, steps, _ = call.x.shape
@@ -84,6 +95,41 @@ def run(call: Call) -> tuple[Tensor, State]:
         y, *state = _Layer.apply(options, *inputs.values())  # type: ignore[no-untyped-call]
         return y, tuple(state)
     return _forward(options, inputs, None)
+
+
+def step(
+    layout: CellLayout,
+    x: Tensor,
+    state: Sequence[Tensor],
+    layers: Sequence[Weights],
+    *,
+    keep_share: float = 0.0,
+    nonlinearity: str = "tanh",
+    reset_after: bool = True,
+) -> tuple[Tensor, State]:
+    """One step through stacked layers, without gradients: (y (B, H), new state).
+
+    x (B, I); `state`: each part (layers, B, H); `layers`: the weights of each, by name. For float32 on the CPU.
+    One native call a layer and nothing else: on one row, checking the call as `recurrent.run` does would take longer
+    than the products. The native entry still checks everything that it reads.
+    """
+    options = _Options(layout, False, nonlinearity, reset_after, keep_share, 0)
+    forward, cell, threads = _core().recurrent_forward, options.cell, torch.get_num_threads()
+    x = x.contiguous().unsqueeze(1)
+    before = [part.contiguous().unbind() for part in state]
+    after = [torch.empty_like(part, memory_format=torch.contiguous_format) for part in state]
+    new = [part.unbind() for part in after]
+    for k, weights in enumerate(layers):
+        w_hh = weights["weight_hh"]
+        y = x.new_empty(x.shape[0], 1, w_hh.shape[1])
+        bias, extra = (weights.get("bias_ih"), weights.get("bias_hh")), weights.get("weight_ch")
+        if layout.normalised:
+            extra = torch.cat([weights["norm_weight"], weights["norm_bias"]])
+        c, new_c = (before[1][k], new[1][k]) if layout.has_memory else (None, None)
+        told = (weights["weight_ih"], w_hh, *bias, extra, before[0][k], c, None, None, keep_share, False, threads)
+        forward(cell, x, None, *told, y, None, new[0][k], new_c)
+        x = y
+    return x.squeeze(1), tuple(after)
 
 
 def _inputs(call: Call) -> _Inputs:
