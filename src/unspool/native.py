@@ -1,7 +1,7 @@
 """Finds the compiled core, or says why it is not in use.
 
-`UNSPOOL_ISA` forces an instruction set (`scalar`, `avx2`, `avx512`; default: the best present); `off` turns the core off.
-Without it every layer takes torch's fused operation or the plain definition in `ops/reference.py`, with the same
+`UNSPOOL_ISA` forces an instruction set (`scalar`, `avx2`, `avx512`; default: the best present); `off` turns the core
+off. Without it every layer takes torch's fused operation or the plain definition in `ops/reference.py`, with the same
 answers.
 """
 
