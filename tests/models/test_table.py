@@ -31,6 +31,8 @@ LENGTHS = torch.tensor([7, 1, 4, 0])
 
 def make(model: str, **given: Any) -> Classifier:
     sizes = {name: value for name, value in {**SMALL, **given}.items() if config.uses(model, name)}
+    if model == "stacked-cnn" and sizes.get("layers") == 1:
+        del sizes["pool_size"]  # which has an effect between stages only
     torch.manual_seed(1)
     return Classifier(config.resolve(recipe(model), {"model": model, **sizes}), 20, 3)
 
