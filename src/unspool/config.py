@@ -24,7 +24,7 @@ from pydantic import (
 
 from unspool.errors import SettingError, nearest, shorten
 
-Task = Literal["classify", "tag"]
+Task = Literal["classify", "tag", "generate"]
 Cell = Literal["rnn", "gru", "lstm", "peephole", "prototype", "normalised", "pseudo", "mingru", "qrnn"]
 Level = Literal["word", "token", "char", "byte", "bpe"]
 Pooling = Literal["last", "max", "mean", "mean+variance", "attention"]
@@ -39,7 +39,7 @@ NETWORKS = (*CELLS, *CNNS, *CNN_CELLS)
 MODELS = (*NETWORKS, "bow")
 IMPORTED = "imported"  # a network that came ready-made from elsewhere: it answers, nothing trains it
 TASKS: tuple[str, ...] = get_args(Task)
-MODELS_OF: dict[str, tuple[str, ...]] = {"classify": MODELS, "tag": (*CELLS, "dilated-cnn")}
+MODELS_OF: dict[str, tuple[str, ...]] = {"classify": MODELS, "tag": (*CELLS, "dilated-cnn"), "generate": CELLS}
 POOLED_INSIDE = ("cnn", "stacked-cnn")  # a convolution that pools by itself leaves no steps to choose from
 
 MOST_SIZES = 16
@@ -99,8 +99,11 @@ class Settings(BaseModel):
     word_dropout: Share = Field(0.0, description="Share of training tokens read as unknown")
     recurrent_dropout: Share = Field(0.0, description="Variational dropout of the recurrent state")
     zoneout: Share = Field(0.0, description="Share of state units that keep their old value")
+    type_dropout: Share = Field(0.0, description="Share of token types whose vector is dropped in a step")
     layer_norm: bool = Field(False, description="Layer normalisation inside the recurrent layers")
     residual: bool = Field(False, description="Add each further recurrent layer's input to its output")
+    tied: bool = Field(False, description="One matrix for input and output tokens")
+    adaptive: bool = Field(False, description="Softmax in clusters of rarer tokens, for large vocabularies")
     max_norm: float | None = Field(None, gt=0, le=1e30, description="Largest norm of an output row (Kim 2014: 3)")
 
     optimizer: Optimizer = Field("adamw", description="adamw, adadelta, rmsprop or sgd")
@@ -110,7 +113,8 @@ class Settings(BaseModel):
     clip: float = Field(1.0, gt=0, le=1e30, description="Largest norm of the gradient")
     average: Share = Field(0.0, description="Share of itself the average of the weights keeps per step; 0: no average")
     label_smoothing: Share = Field(0.0, description="Share of each target given to all labels")
-    batch_size: int = Field(32, ge=1, le=2**20, description="Texts per step")
+    batch_size: int = Field(32, ge=1, le=2**20, description="Texts (to generate: parallel streams) per step")
+    chunk: int = Field(64, ge=1, le=2**16, description="Tokens of truncated back-propagation")
     epochs: int | None = Field(
         None, ge=1, le=10**6, description="Passes over the texts; from their number if not given"
     )
@@ -148,14 +152,15 @@ _ONLY: dict[str, frozenset[str]] = {
 
 
 # The tasks in which a setting has an effect; all of them when it is not listed.
-_CLASSIFY, _TAG = frozenset(("classify",)), frozenset(("tag",))
+_CLASSIFY, _TAG, _GENERATE = frozenset(("classify",)), frozenset(("tag",)), frozenset(("generate",))
 _TASKS_ONLY: dict[str, frozenset[str]] = {
-    **dict.fromkeys(
-        ("level", "keep", "pooling", "pool_size", "region_sizes", "max_norm", "label_smoothing"), _CLASSIFY
-    ),
+    **dict.fromkeys(("keep", "pooling", "pool_size", "region_sizes", "max_norm", "label_smoothing"), _CLASSIFY),
+    **dict.fromkeys(("max_length", "vectors_mode", "bidirectional", "filters", "word_dropout"), _CLASSIFY | _TAG),
     **dict.fromkeys(
         ("characters", "character_embedding", "character_hidden", "character_dropout", "output", "scheme"), _TAG
     ),
+    "level": _CLASSIFY | _GENERATE,
+    **dict.fromkeys(("type_dropout", "tied", "adaptive", "chunk"), _GENERATE),
 }
 
 
@@ -230,6 +235,8 @@ def _check_together(settings: Settings) -> None:
         raise SettingError(f"--pooling {pooling} does not fit the model {model!r}: use max, mean or mean+variance")
     if model in RECURRENT and settings.residual and settings.layers == 1:
         raise SettingError("--residual has no effect with one layer: give --layers 2 or more")
+    if settings.tied and settings.adaptive:
+        raise SettingError("--tied and --adaptive do not go together: clusters have matrices of their own")
     if model == "dilated-cnn" and settings.kernel_size % 2 == 0:
         raise SettingError(
             f"--kernel-size is {settings.kernel_size}: dilated-cnn centres its windows, give an odd size"

@@ -15,13 +15,14 @@ from unspool.errors import MESSAGE_LIMIT, Interrupted, UnspoolError, shorten
 from unspool.signals import raise_on_signal
 
 COMMANDS = {
-    "train": "Train a model on labelled texts and print its figure beside the baseline's.",
+    "train": "Train a model on texts and print its figure beside the baseline's.",
     "resume": "Go on with a training run that was stopped or killed.",
     "evaluate": "Measure a model on labelled texts.",
     "predict": "Answer texts, one line each.",
     "inspect": "Show what a classifier does with a text, or with a corpus.",
     "complexity": "Count what a network costs, and measure it beside the prediction.",
     "import-keras": "Make a model folder of a model trained with Keras.",
+    "generate": "Write text with a language model, as it is made.",
     "doctor": "Print versions, the compute backend and the threads.",
 }
 DEMO = "Train rnn, gru, lstm and cnn on film-review sentences and compare them; or run the demo of that name."

@@ -8,7 +8,7 @@ from typing import Any
 from unspool import config
 from unspool.config import Settings
 
-DEFAULT_MODELS = {"classify": "cnn", "tag": "lstm"}
+DEFAULT_MODELS = {"classify": "cnn", "tag": "lstm", "generate": "lstm"}
 
 _RECURRENT: dict[str, Any] = {"learning_rate": 2e-3, "embedding_dropout": 0.3, "word_dropout": 0.1}
 _REGION_CNN: dict[str, Any] = {"learning_rate": 2e-3, "embedding_dropout": 0.3}
@@ -55,4 +55,10 @@ def _tag(model: str) -> dict[str, Any]:
     return {"learning_rate": 3e-3, "embedding_dropout": 0.2, "word_dropout": 0.05, **own}
 
 
-_RECIPES = {"classify": _classify, "tag": _tag}
+def _generate(_model: str) -> dict[str, Any]:
+    return {
+        "embedding": 128, "hidden": 256, "learning_rate": 5e-3, "dropout": 0.1, "warmup": 0.02, "average": 0.99,
+    }  # fmt: skip
+
+
+_RECIPES = {"classify": _classify, "tag": _tag, "generate": _generate}

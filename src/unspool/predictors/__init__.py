@@ -17,11 +17,16 @@ from unspool.errors import ModelFileError, shorten
 from unspool.predictors import folder as folders
 from unspool.predictors.base import Predictor
 from unspool.predictors.classifier import ClassifierPredictor
+from unspool.predictors.generator import GeneratorPredictor
 from unspool.predictors.tagger import TaggerPredictor
 
-__all__ = ["KINDS", "ClassifierPredictor", "Predictor", "TaggerPredictor", "load", "save"]
+__all__ = ["KINDS", "ClassifierPredictor", "GeneratorPredictor", "Predictor", "TaggerPredictor", "load", "save"]
 
-KINDS: Mapping[str, type[Predictor]] = {"classify": ClassifierPredictor, "tag": TaggerPredictor}
+KINDS: Mapping[str, type[Predictor]] = {
+    "classify": ClassifierPredictor,
+    "tag": TaggerPredictor,
+    "generate": GeneratorPredictor,
+}
 
 _COMMON_FILES = frozenset(("config.json", "card.json", "README.md"))
 _COMMON_KEYS = frozenset(("format", "unspool", "task", "settings"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from unspool.tasks import classify, tag
+from unspool.tasks import classify, generate, tag
 from unspool.tasks.base import Notice, Outcome, Request, Task
 from unspool.text.readers import ReadOptions
 
@@ -14,6 +14,7 @@ __all__ = ["TASKS", "Notice", "Outcome", "Request", "Task", "find_task"]
 TASKS: Mapping[str, Task] = {
     "tag": tag,
     "classify": classify,
+    "generate": generate,
 }  # in the order in which they are asked whether data is theirs
 
 

@@ -15,6 +15,7 @@ SAMPLE = 2000
 SAMPLE_CHARACTERS = 500  # of each text
 LONG_PIECE = 25  # characters; the mean length of what stands between blanks in DNA or hashes, never in prose
 FEW_PIECES = 2.5
+_TOKENS = frozenset((",", ".", "?", "!", ";", "<unk>", "n't", "'s"))
 _UNSPACED = ("CJK", "HIRAGANA", "KATAKANA", "THAI", "LAO", "KHMER", "MYANMAR", "TIBETAN")
 
 
@@ -34,6 +35,14 @@ def detect_level(texts: Sequence[str]) -> tuple[str, str]:
     if per_text <= FEW_PIECES and fresh > 0.4:
         return "char", f"{per_text:.1f} words a text, {fresh:.0%} of them new: names or codes"
     return "word", f"{per_text:.0f} words a text, {1 - fresh:.0%} of them seen before"
+
+
+def is_tokenised(text: str) -> bool:
+    """Whether a text was cut into tokens before, with blanks around every mark of punctuation."""
+    pieces = text[: SAMPLE * SAMPLE_CHARACTERS].split()
+    alone = sum(piece in _TOKENS for piece in pieces)
+    attached = sum(len(piece) > 1 and piece[-1] in ",;?!" for piece in pieces)
+    return alone > 0.01 * len(pieces) and attached < 0.001 * len(pieces)
 
 
 def _spread(count: int) -> list[int]:

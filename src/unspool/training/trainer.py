@@ -116,6 +116,11 @@ class Trainer:
         self.model.eval()
         return self.progress
 
+    @property
+    def judged(self) -> nn.Module:
+        """What is validated and kept: the averaged model where there is one."""
+        return self.model if self.averaged is None else self.averaged.module
+
     def _epoch(self, stop: Stop) -> None:
         order = self.data.order(self.progress.epoch)
         self.model.train()
@@ -178,7 +183,7 @@ class Trainer:
 
     def _validate(self, stop: Stop, *, cut: bool) -> None:
         started = time.monotonic()
-        judged = self.model if self.averaged is None else self.averaged.module
+        judged = self.judged
         judged.eval()
         figures = dict(self.data.validate(judged, lambda: self._poll(stop)))
         self._check_finite(figures)

@@ -1,0 +1,229 @@
+"""`unspool generate MODEL`: text as it is made."""
+
+from __future__ import annotations
+
+import random
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
+
+from unspool.cli.output import note, result, result_json, shown
+from unspool.errors import UsageError, shorten
+
+if TYPE_CHECKING:
+    from unspool.decoding.sampling import Sampling
+    from unspool.predictors import GeneratorPredictor
+    from unspool.predictors.generator import Token
+
+OFFERED = 9
+BATCH = 64  # samples made side by side
+
+
+def generate(
+    model: Path,
+    *,
+    prompt: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None,
+    random_word: bool = False,
+    label: str | None = None,
+    length: int = 500,
+    temperature: float = 0.8,
+    top_k: int | None = None,
+    top_p: float = 1.0,
+    repetition_penalty: float = 1.0,
+    stop: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None,
+    samples: int = 1,
+    seed: int | None = None,
+    interactive: bool = False,
+    novelty: Path | None = None,
+    json: bool = False,
+) -> None:
+    """Write text with a language model: one sample appears as it is made, several one after the other.
+
+    Parameters
+    ----------
+    model
+        A model folder, or the folder of a finished run.
+    prompt
+        Text to go on from.
+    random_word
+        Go on from a word of the model's vocabulary, drawn with the seed.
+    label
+        Write a document of this label, if the model was trained with labels.
+    length
+        Tokens to make, at most: characters, words, … as the model was trained.
+    temperature
+        Below 1 more likely text, above 1 bolder; 0 always takes the likeliest token.
+    top_k
+        Choose among the k likeliest tokens only.
+    top_p
+        Choose among the fewest tokens whose probabilities sum to p only.
+    repetition_penalty
+        Multiplies the log-probability of the last 64 tokens; 1 for none.
+    stop
+        End a sample before this text.
+    samples
+        How many.
+    seed
+        Same seed, same text; drawn and told when not given.
+    interactive
+        Offer the likeliest tokens at each step, and go on with the one chosen.
+    novelty
+        A corpus: tell how much of what was made stands in it word for word.
+    json
+        One JSON object a sample: its text, and every token with its log-probability.
+    """
+    from unspool import predictors
+    from unspool.decoding.sampling import Sampling
+    from unspool.predictors import GeneratorPredictor
+
+    if prompt is not None and random_word:
+        raise UsageError("give --prompt or --random-word, not both")
+    for name, value in (("length", length), ("samples", samples)):
+        if value < 1:
+            raise UsageError(f"--{name} is {value}: expected 1 or more")
+    if interactive and (json or samples > 1 or stop is not None or not sys.stdin.isatty()):
+        raise UsageError("--interactive needs a terminal, and goes without --json, --stop and --samples")
+    told = seed is not None
+    seed = random.SystemRandom().randrange(2**32) if seed is None else seed
+    how = Sampling(temperature, top_k, top_p, repetition_penalty, seed)
+    loaded = predictors.load(model)
+    if not isinstance(loaded, GeneratorPredictor):
+        raise UsageError(f"{shorten(model, 300)} is a model of the task {loaded.task!r}: it cannot generate")
+    chosen = label is None and bool(loaded.labels)
+    if label is None and loaded.labels:
+        label = loaded.labels[seed % len(loaded.labels)]
+    words = loaded.random_word(seed) if random_word else prompt or ""
+    ids, unknown = loaded.prompt_ids(words, label)
+    if chosen:
+        note(f"label      {shorten(label)} (--label {'|'.join(shorten(name, 30) for name in loaded.labels[:8])})")
+    if not told:
+        note(f"seed       {seed}")
+    if unknown:
+        named = ", ".join(repr(shorten(piece, 30)) for piece in unknown[:8])
+        note(f"unknown    {named}: the model never saw {'them' if len(unknown) > 1 else 'it'}")
+    if interactive:
+        _interactive(loaded, words, ids, length)
+        return
+    made = _one(loaded, words, ids, how, length, stop) if samples == 1 and not json else None
+    if made is None:
+        made = _several(loaded, words, ids, how, length, stop, samples, label, seed, json=json)
+    if novelty is not None:
+        _tell_novelty(loaded, made, novelty)
+
+
+def _one(loaded: GeneratorPredictor, prompt: str, ids: Any, how: Sampling, length: int, stop: str | None) -> list[str]:
+    """A single sample, written token by token."""
+    _write(prompt)
+    text, written = "", 0
+    for (token,) in loaded.generate(ids, how, length):
+        text += token.text if token else ""
+        cut = text.find(stop) if stop else -1
+        if cut >= 0:
+            text = text[:cut]
+            break
+        safe = len(text) - (len(stop) - 1 if stop else 0)  # what may be the beginning of --stop waits
+        _write(text[written : max(written, safe)])
+        written = max(written, safe)
+    _write(text[written:])
+    _write("\n")
+    return [text]
+
+
+def _several(
+    loaded: GeneratorPredictor,
+    prompt: str,
+    ids: Any,
+    how: Sampling,
+    length: int,
+    stop: str | None,
+    samples: int,
+    label: str | None,
+    seed: int,
+    *,
+    json: bool,
+) -> list[str]:
+    """Samples made side by side, written one after the other."""
+    texts: list[str] = []
+    for first in range(0, samples, BATCH):
+        count = min(BATCH, samples - first)
+        rows: list[list[Token]] = [[] for _ in range(count)]
+        for step in loaded.generate(ids, how, length, count, first_sample=first):
+            for row, token in zip(rows, step, strict=True):
+                row += [token] if token else []
+        for number, row in enumerate(rows, start=first):
+            tokens, finish = list(_until(row, stop)), "stop"
+            text = "".join(token.text for token in row)
+            if stop is None or stop not in text:
+                finish = "length" if len(row) == length else "end"
+            text = text.partition(stop)[0] if stop else text
+            texts.append(text)
+            if json:
+                spelled = [{"text": one.text, "log_probability": round(one.log_probability, 6)} for one in tokens]
+                result_json(
+                    {"sample": number, "seed": seed, "label": label, "prompt": prompt, "text": text, "tokens": spelled,
+                     "finish": finish}
+                )  # fmt: skip
+            else:
+                if number:
+                    result("" if loaded.running else "---" if "\n" in text.strip() else "")
+                _write(prompt + text + "\n")
+    return texts
+
+
+def _until(row: list[Token], stop: str | None) -> Iterator[Token]:
+    """The tokens before the one that completes `stop`."""
+    text = ""
+    for token in row:
+        text += token.text
+        if stop and stop in text:
+            return
+        yield token
+
+
+def _interactive(loaded: GeneratorPredictor, prompt: str, ids: Any, length: int) -> None:
+    """The person chooses each token among the likeliest."""
+    import numpy as np
+
+    speller, text = loaded.speller(ids), prompt
+    log_probs, state = loaded.read(ids[None], loaded.network.no_state(1))
+    for _ in range(length):
+        best = np.argsort(-log_probs[0], kind="stable")[:OFFERED]
+        note(f"\n{text[-300:]}")
+        for number, token in enumerate(best.tolist(), start=1):
+            name = shown("\n" if token == 0 else loaded.tokenizer.token(token))
+            note(f"  {number}  {np.exp(log_probs[0, token]):6.1%}  {name}")
+        sys.stderr.write("number, or enter for the first, q to end: ")
+        sys.stderr.flush()
+        answer = sys.stdin.readline()
+        if not answer or answer.strip() == "q":
+            break
+        chosen = int(answer) if answer.strip().isdecimal() and 1 <= int(answer) <= len(best) else 1
+        text += speller.add(int(best[chosen - 1]))
+        log_probs, state = loaded.step(best[chosen - 1 : chosen].astype(np.int64), state)
+    _write(text + "\n")
+
+
+def _tell_novelty(loaded: GeneratorPredictor, texts: list[str], corpus: Path) -> None:
+    from unspool import corpora
+    from unspool.tasks.generate.sampler import novelty
+    from unspool.text.readers import read_documents
+    from unspool.text.streams import Tokens
+
+    documents = read_documents(corpora.locate(str(corpus), notice=note))
+    tokens = Tokens.collect(loaded.encoder.stream(documents.pieces()), loaded.encoder.kind)
+    for text in texts:
+        found = novelty(loaded, text, tokens)
+        note(
+            f"novelty    {found['seen_8grams']:.0%} of the 8-grams of {found['tokens']:,} tokens stand in the corpus; "
+            f"longest run copied: {found['longest_run']} tokens, {shorten(found['longest_text'])!r}"
+        )
+
+
+def _write(text: str) -> None:
+    """A part of a line, at once; nothing that would steer a terminal."""
+    safe = "".join(character if character in "\n\t" else shown(character) for character in text)
+    sys.stdout.buffer.write(safe.encode("utf-8", errors="backslashreplace"))
+    sys.stdout.buffer.flush()

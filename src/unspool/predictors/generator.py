@@ -1,0 +1,195 @@
+"""The next token, again and again: a language model with its tokenizer, its labels and its kind of documents."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import safetensors.numpy
+import torch
+
+from unspool.config import Settings
+from unspool.decoding.sampling import Floats, Int64, Sampling, sample
+from unspool.errors import ModelFileError, UsageError, shorten
+from unspool.models.language_model import LanguageModel, State
+from unspool.predictors import folder as folders
+from unspool.predictors.base import Predictor
+from unspool.predictors.folder import TENSORS
+from unspool.text.shuffling import random_keys
+from unspool.text.spelling import Speller
+from unspool.text.streams import START, Encoder, Tokens
+from unspool.text.tokenizers import Tokenizer, load_tokenizer
+from unspool.text.vocabulary import PADDING, RESERVED, UNKNOWN
+from unspool.training import language
+
+PROMPT_STEPS = 512
+
+
+@dataclass(frozen=True)
+class Token:
+    """One generated token: its id, its text, and the model's own log-probability of it."""
+
+    id: int
+    text: str
+    log_probability: float
+
+
+@dataclass(frozen=True)
+class Surprise:
+    """What a text costs the model: its tokens, and the negative log-probability of each in nats."""
+
+    tokens: list[str]
+    nats: list[float]
+
+
+@dataclass
+class GeneratorPredictor(Predictor):
+    """A trained language model.
+
+    Attributes:
+        labels: those its documents may begin with, [] when it was trained without.
+        settings: what it was trained with.
+        network: in evaluation mode.
+        tokenizer: text to ids and back.
+        running: whether it learned running text; if not, documents that end.
+        card: figures, data fingerprint and versions; plain JSON values.
+    """
+
+    task: ClassVar[str] = "generate"
+    keys: ClassVar[frozenset[str]] = frozenset(("labels", "tokenizer", "running"))
+    files: ClassVar[frozenset[str]] = frozenset(("vocabulary.json", "tokenizer.json", TENSORS))
+
+    labels: list[str]
+    settings: Settings
+    network: LanguageModel
+    tokenizer: Tokenizer
+    running: bool = True
+    card: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def encoder(self) -> Encoder:
+        """Texts and labels to ids."""
+        return Encoder.of(self.tokenizer, self.labels)
+
+    @property
+    def ends(self) -> bool:
+        """Whether a generated document comes to an end of its own (START is then its last id)."""
+        return not self.running
+
+    def step(self, tokens: Int64, state: State) -> tuple[Floats, State]:
+        """tokens (S,), the state → log-probabilities (S, V) of what may follow, and the state after."""
+        return self.read(tokens[:, None], state)
+
+    @torch.inference_mode()
+    def read(self, ids: Int64, state: State) -> tuple[Floats, State]:
+        """ids (S, T), the state → log-probabilities (S, V) after the last of them, and the state there."""
+        for begin in range(0, ids.shape[1], PROMPT_STEPS):
+            hidden, state = self.network(torch.from_numpy(ids[:, begin : begin + PROMPT_STEPS]), state)
+        log_probs = self.network.log_probs(hidden[:, -1])
+        log_probs[:, UNKNOWN] = -torch.inf
+        if self.running and not self.encoder.lines:
+            log_probs[:, PADDING] = -torch.inf  # the end of the whole corpus is nothing to be said
+        found: Floats = log_probs.numpy()
+        if np.isnan(found).any():
+            raise ModelFileError("the model's answers are not numbers: its weights are finite but far too large")
+        return found, state
+
+    def prompt_ids(self, prompt: str, label: str | None = None) -> tuple[Int64, list[str]]:
+        """The start and the prompt as ids, and the tokens of the prompt that the model does not know, each once."""
+        encoder = self.encoder
+        ids = encoder.encode(prompt)
+        unknown = self._unknown(prompt, ids)
+        if prompt and unknown and (ids[ids != START] == UNKNOWN).all():
+            raise UsageError(f"the model knows nothing of the prompt {shorten(prompt)!r}: give other words")
+        return np.insert(ids, 0, encoder.start(label)).astype(np.int64), unknown
+
+    def generate(
+        self,
+        ids: Int64,
+        how: Sampling,
+        length: int,
+        samples: int = 1,
+        *,
+        first_sample: int = 0,
+    ) -> Iterator[list[Token | None]]:
+        """At most `length` tokens after `ids`, a list with one for each sample at a time; None where a document has
+        ended, or for the rest of a character whose bytes are not complete."""
+        first, state = self.read(ids[None], self.network.no_state(1))
+        state = tuple(part.repeat_interleave(samples, dim=1) for part in state)
+        spellers = [self.speller(ids) for _ in range(samples)]
+        ended = np.zeros(samples, bool)
+        chosen = sample(self.step, np.repeat(first, samples, axis=0), state, how, first_sample=first_sample)
+        for _, (tokens, log_probs) in zip(range(length), chosen, strict=False):
+            if self.ends:
+                ended |= tokens == START
+            yield [
+                None if over else Token(int(token), speller.add(int(token)), float(log_prob))
+                for over, speller, token, log_prob in zip(ended, spellers, tokens, log_probs, strict=True)
+            ]
+            if ended.all():
+                return
+
+    def speller(self, ids: Int64) -> Speller:
+        """What spells the tokens after `ids`, a start and a prompt."""
+        speller = Speller(self.tokenizer)
+        for token_id in ids[1:].tolist():
+            speller.add(token_id)
+        return speller
+
+    def random_word(self, seed: int) -> str:
+        """A token of the vocabulary to begin with, drawn with the seed: a word, or a character or more."""
+        words = [self.tokenizer.token(k) for k in range(RESERVED, self.tokenizer.size)]
+        words = [word for word in words if word.isalpha()] or words
+        return words[int(random_keys(1, seed, 4)[0] % np.uint64(len(words)))]
+
+    def surprises(self, texts: Sequence[str], labels: Sequence[str] | None = None) -> Iterator[Surprise]:
+        """The surprise of each token of each text, read from its start."""
+        encoder = self.encoder
+        for number, text in enumerate(texts):
+            ids = np.insert(encoder.encode(text), 0, encoder.start(labels[number] if labels else None))
+            tokens = Tokens.collect([ids], np.uint32)
+            spans = language.Spans(np.array([0]), np.array([1]), np.array([len(ids)]))
+            found = [values[counts] for _, counts, _, values in language.log_likelihoods(self.network, tokens, spans)]
+            nats = (-np.concatenate(found)).tolist() if found else []
+            names = ["\n" if token == START else self.tokenizer.token(token) for token in ids[1:].tolist()]
+            yield Surprise(names, nats)
+
+    def parameters(self) -> int:
+        """Number of weights."""
+        return sum(parameter.numel() for parameter in self.network.parameters())
+
+    def to_files(self, folder: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
+        tensors: folders.Tensors = {name: value.numpy() for name, value in self.network.weights().items()}
+        folders.check_finite(tensors, folder / TENSORS)
+        contents = self.tokenizer.to_files() | {TENSORS: safetensors.numpy.save(tensors)}
+        return {"labels": self.labels, "tokenizer": self.tokenizer.settings, "running": self.running}, contents
+
+    @classmethod
+    def from_files(
+        cls, values: Mapping[str, Any], settings: Settings, contents: Mapping[str, bytes], folder: Path
+    ) -> Self:
+        path, labels = folder / "config.json", values["labels"]
+        if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
+            raise ModelFileError(f"{path}: labels must be a list of texts")
+        if len(set(labels)) != len(labels) or type(values["running"]) is not bool:
+            raise ModelFileError(f"{path}: labels must differ, and running must be true or false")
+        tokenizer = load_tokenizer(folders.mapping(values["tokenizer"], "tokenizer", folder), contents)
+        if (tokenizer.level, tokenizer.lowercase) != (settings.level, settings.lowercase):
+            raise ModelFileError(f"{path}: settings and tokenizer disagree on level or lowercase")
+        try:
+            with torch.device("meta"):  # shapes without memory
+                network = LanguageModel(settings, tokenizer.size, len(labels))
+        except (ValueError, TypeError, RuntimeError, OverflowError) as error:  # settings that no layer takes together
+            raise ModelFileError(f"{path} describes no network: {shorten(error, 200)}") from error
+        folders.fill(network, folders.need(contents, TENSORS, folder), folder / TENSORS)
+        return cls(labels, settings, network, tokenizer, values["running"])
+
+    def _unknown(self, prompt: str, ids: Any) -> list[str]:
+        if not (ids == UNKNOWN).any():
+            return []
+        pieces = list(prompt) if self.tokenizer.level == "char" else prompt.split()
+        found = dict.fromkeys(piece for piece in pieces if (self.tokenizer.encode(piece) == UNKNOWN).any())
+        return list(found)

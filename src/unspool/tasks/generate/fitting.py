@@ -1,0 +1,271 @@
+"""Running text or documents to a trained language model, its figures, and an n-gram model's beside them."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+
+from unspool import files
+from unspool.config import Settings
+from unspool.errors import DataError, ModelFileError, SettingError
+from unspool.models.language_model import LanguageModel
+from unspool.models.recipes import settle
+from unspool.predictors import GeneratorPredictor
+from unspool.tasks.base import Notice
+from unspool.tasks.generate.sampler import Sampler, novelty
+from unspool.text import ngrams, streams
+from unspool.text.levels import is_tokenised
+from unspool.text.readers import Documents
+from unspool.text.streams import Encoder, Tokens
+from unspool.text.tokenizers import DEFAULTS, train_tokenizer
+from unspool.training import language
+from unspool.training.callbacks import Callback
+from unspool.training.checkpoint import Progress
+from unspool.training.language import LanguageData, Spans
+from unspool.training.trainer import Trainer, memory_errors
+
+# Passes over the text when nothing is said: docs/experiments.md, "Language models".
+TARGET_CHARACTERS, MOST_PASSES = 20_000_000, 60
+MOST_VALIDATION = 500_000  # characters held out: a validation must not take long
+IN_MEMORY = 2**24  # characters; the ids of more are kept in a file
+BASELINE_ORDER, BASELINE_TOKENS = {"word": 3, "token": 3, "bpe": 3, "char": 6, "byte": 6}, 5_000_000
+LARGE_VOCABULARY = 40_000
+
+NO_CHECKPOINT = "no checkpoint was completed yet: training starts from the beginning"
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Everything that is decided before the first step."""
+
+    settings: Settings
+    documents: Documents
+    validation: Documents
+    encoder: Encoder
+    held: Tokens | None  # the ids of the training part, when they are few
+    validation_tokens: Tokens
+    spans: Spans
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A trained language model and what is known about it."""
+
+    predictor: GeneratorPredictor
+    validation: dict[str, Any]
+    baseline: dict[str, Any]
+    novelty: dict[str, Any]
+    sample: str
+    epochs: int
+    seconds: float
+
+    @property
+    def beats_baseline(self) -> bool:
+        return bool(self.validation["nats_per_token"] < self.baseline["nats_per_token"])
+
+
+def prepare(
+    documents: Documents,
+    given: Mapping[str, Any],
+    *,
+    validation: Documents | None = None,
+    notice: Notice = lambda _: None,
+) -> Prepared:
+    """Hold out, make the vocabulary, encode, and settle every setting; each decision is told in one line."""
+    settings = settle({**given, "task": "generate"})
+    if not documents.characters:
+        raise DataError("there is no text to learn from: the corpus is empty")
+    train, held_out = _parts(documents, validation, settings)
+    settings = _settle_level(settings, given, train, notice)
+    tokenizer = train_tokenizer(
+        settings.level or "char",
+        streams.texts_of(train),
+        min_count=settings.min_count if settings.level != "byte" else None,
+        max_size=settings.max_vocabulary if settings.level != "byte" else None,
+        lowercase=settings.lowercase,
+    )
+    encoder = Encoder.of(tokenizer, train.labels)
+    if "adaptive" not in given and not settings.tied and tokenizer.size > LARGE_VOCABULARY:
+        settings = settings.model_copy(update={"adaptive": True})
+        notice("softmax    adaptive: the vocabulary is large (--no-adaptive)")
+    validation_tokens = _collect(held_out, encoder)
+    first_label = encoder.tokenizer.size
+    running = train.running
+    count = len(validation_tokens)
+    spans = language.running_spans(count) if running else language.document_spans(validation_tokens, first_label)
+    if not (spans.stop - spans.scored).sum():
+        raise DataError("no text can be spared for validation: give more text, or a file with --validation-data")
+    held = _collect(train, encoder) if train.characters <= IN_MEMORY else None
+    settings = _settle_streams(settings, held, notice)
+    unknown = float((validation_tokens.block(np.zeros(1, np.int64), count) == 1).mean())
+    notice(
+        f"tokens     {tokenizer.size:,} kinds; {train.characters:,} characters to train on, {held_out.characters:,} to "
+        f"validate ({count:,} tokens, {unknown:.2%} unknown)"
+    )
+    if settings.epochs is None:
+        passes = min(MOST_PASSES, max(1, math.ceil(TARGET_CHARACTERS / max(1, train.characters))))
+        settings = settings.model_copy(update={"epochs": passes})
+    notice(
+        f"streams    {settings.batch_size} in parallel, chunks of {settings.chunk}, at most {settings.epochs} passes"
+    )
+    return Prepared(settings, train, held_out, encoder, held, validation_tokens, spans)
+
+
+def fit(
+    prepared: Prepared,
+    *,
+    folder: Path | None = None,
+    resume: bool = False,
+    deadline: float | None = None,
+    callbacks: Sequence[Callback] = (),
+    notice: Notice = lambda _: None,
+) -> Outcome:
+    """Count the n-grams, then train the network; `folder` is where checkpoints go, `resume` takes up the newest."""
+    started, settings, encoder = time.monotonic(), prepared.settings, prepared.encoder
+    train = _tokens(prepared, folder)
+    baseline = _baseline(prepared, train)
+    notice(f"baseline   {baseline['model']}: {baseline['nats_per_token']:.4f} nats a token")
+    with memory_errors(settings):
+        torch.manual_seed(settings.seed)
+        network = LanguageModel(settings, encoder.tokenizer.size, len(encoder.labels), streams=settings.batch_size)
+        notice(f"model      {settings.model}, {sum(p.numel() for p in network.parameters()):,} parameters")
+        data = LanguageData(train, prepared.validation_tokens, prepared.spans, settings)
+        laps = settings.model_copy(update={"epochs": (settings.epochs or 1) * data.laps})
+        sampler = Sampler(lambda: _predictor(prepared, cast(LanguageModel, trainer.judged)), notice)
+        trainer = Trainer(network, data, laps, folder=folder, deadline=deadline, callbacks=(*callbacks, sampler))
+        if resume:
+            notice(f"resume     {_standing(trainer.progress) if trainer.resume(notice) else NO_CHECKPOINT}")
+        progress = trainer.fit()
+        predictor = _predictor(prepared, network)
+        figures = figures_of(predictor, prepared.validation, prepared.validation_tokens, prepared.spans)
+    sample = sampler.long_sample(predictor)
+    copied = novelty(predictor, sample, train)
+    return Outcome(predictor, figures, baseline, copied, sample, progress.epoch, time.monotonic() - started)
+
+
+def figures_of(predictor: GeneratorPredictor, documents: Documents, tokens: Tokens, spans: Spans) -> dict[str, Any]:
+    """nats_per_token, bits_per_byte, perplexity, tokens, unknown_rate of a model on a text."""
+    found = language.score(predictor.network, tokens, spans)
+    if not math.isfinite(found.nats):
+        raise ModelFileError("the model's answers are not numbers: its weights are finite but far too large")
+    count = sum(len(text.encode("utf-8", "surrogatepass")) for text in streams.texts_of(documents))
+    nats = found.nats / max(1, found.tokens)
+    return {
+        "nats_per_token": nats,
+        "bits_per_byte": found.nats / math.log(2) / max(1, count),
+        "perplexity": math.exp(min(nats, 700.0)),
+        "tokens": found.tokens,
+        "unknown_rate": found.unknown / max(1, found.tokens),
+    }
+
+
+def network_bytes(prepared: Prepared) -> int:
+    """Bytes of the weights that `fit` will train. No memory is taken for them."""
+    with torch.device("meta"):
+        network = LanguageModel(prepared.settings, prepared.encoder.tokenizer.size, len(prepared.encoder.labels))
+    return sum(value.numel() * value.element_size() for value in network.state_dict().values())
+
+
+def _parts(documents: Documents, validation: Documents | None, settings: Settings) -> tuple[Documents, Documents]:
+    if validation is None:
+        return streams.held_out(documents, settings.validation, MOST_VALIDATION, settings.seed)
+    if not validation.characters:
+        raise DataError("the validation file holds no text")
+    if unseen := sorted(set(validation.labels) - set(documents.labels)):
+        raise DataError(f"the validation file has a label never seen in training: {unseen[0]!r}")
+    return documents, validation
+
+
+def _settle_level(settings: Settings, given: Mapping[str, Any], train: Documents, notice: Notice) -> Settings:
+    level: str = settings.level or "char"
+    if settings.level is None:
+        notice("level      char (--level char|byte|bpe|word|token)")
+    if level == "word" and is_tokenised(next(iter(streams.texts_of(train)), "")):
+        level = "token"
+        notice("level      token: the text is cut into tokens already, nothing is cut further")
+    if level == "byte" and (useless := [name for name in ("min_count", "max_vocabulary") if name in given]):
+        raise SettingError(f"--{useless[0].replace('_', '-')} has no effect at level byte: leave it out")
+    usual = DEFAULTS[level]
+    filled: dict[str, Any] = {"min_count": usual.min_count, "max_vocabulary": usual.max_size, "lowercase": False}
+    missing = {name: value for name, value in filled.items() if getattr(settings, name) is None}
+    return settings.model_copy(update={"level": level, **missing})
+
+
+def _settle_streams(settings: Settings, held: Tokens | None, notice: Notice) -> Settings:
+    """Fewer streams where the text is short, so that each has a chunk."""
+    if held is None:
+        return settings
+    if (held.block(np.zeros(1, np.int64), len(held)) == held.block(np.array([len(held) - 1]), 1)[0, 0]).all():
+        raise DataError("the text says nothing: it is one token over and over, or none")
+    distinct = np.unique(held.block(np.zeros(1, np.int64), len(held)))
+    if (distinct > 0).sum() < 2:
+        raise DataError("the text has one distinct token only: there is nothing to learn about what follows what")
+    most = (len(held) - 1) // settings.chunk
+    if most < 1:
+        raise DataError(
+            f"the training part has {len(held):,} tokens, fewer than one chunk of {settings.chunk}: give more text or "
+            "a smaller --chunk"
+        )
+    if most < settings.batch_size:
+        notice(f"streams    {most} instead of {settings.batch_size}: the text is short")
+        return settings.model_copy(update={"batch_size": most})
+    return settings
+
+
+def _collect(documents: Documents, encoder: Encoder) -> Tokens:
+    """All ids in memory; rows get a last START, so that the end of the last one is a target, too."""
+    end = [] if documents.running else [np.zeros(1, np.int32)]
+    return Tokens.collect([*encoder.stream(documents.pieces()), *end], encoder.kind)
+
+
+def _tokens(prepared: Prepared, folder: Path | None) -> Tokens:
+    """The ids of the training part: those held, or a file beside the checkpoints, written once."""
+    if prepared.held is not None:
+        return prepared.held
+    if folder is None:
+        return _collect(prepared.documents, prepared.encoder)
+    path, encoder = folder.parent / "tokens" / "train.bin", prepared.encoder
+    files.make_folder(path.parent)
+    if path.exists():  # published whole; resume has compared data, settings and versions
+        return Tokens(path, encoder.kind)
+    return Tokens.write(path, encoder.stream(prepared.documents.pieces()), encoder.kind)
+
+
+def _predictor(prepared: Prepared, trained: LanguageModel) -> GeneratorPredictor:
+    encoder = prepared.encoder
+    with torch.device("meta"):
+        network = LanguageModel(prepared.settings, encoder.tokenizer.size, len(encoder.labels))
+    network.load_state_dict(trained.weights(), assign=True)
+    return GeneratorPredictor(
+        list(encoder.labels), prepared.settings, network.eval(), encoder.tokenizer, prepared.documents.running
+    )
+
+
+def _baseline(prepared: Prepared, train: Tokens) -> dict[str, Any]:
+    tokenizer = prepared.encoder.tokenizer
+    order, used = BASELINE_ORDER[tokenizer.level], min(len(train), BASELINE_TOKENS)
+
+    def plain(tokens: Tokens, start: int, count: int) -> Any:
+        ids = tokens.block(np.array([start]), count)[0]
+        return np.where(ids >= tokenizer.size, streams.START, ids)
+
+    nats = ngrams.ngram_nats(
+        plain(train, len(train) - used, used),
+        plain(prepared.validation_tokens, 0, len(prepared.validation_tokens)),
+        order,
+        tokenizer.size,
+    )
+    return {"model": f"{order}-gram, interpolated", "nats_per_token": nats, "perplexity": math.exp(min(nats, 700.0))}
+
+
+def _standing(progress: Progress) -> str:
+    if progress.finished:
+        return f"training had ended after epoch {progress.epoch}: the model is measured and written again"
+    return f"from step {progress.step:,}, in epoch {progress.epoch + 1}"

@@ -1,0 +1,62 @@
+"""Ids to text as they come, one at a time: what is printed while it is made."""
+
+from __future__ import annotations
+
+from unspool.text.base import Tokenizer
+from unspool.text.streams import START
+
+_CLOSING = frozenset(".,;:!?)]}%…’”»")
+_OPENING = frozenset("([{“«‘¿¡")
+_LONGEST = 4  # bytes of a character
+
+
+class Speller:
+    """Gives the text that each id adds, and at the levels of words puts the blanks where a writer would.
+
+    `END` ids become line ends. Bytes are held back until they form a character.
+    """
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self._tokenizer = tokenizer
+        self._bytes = tokenizer.level in ("byte", "bpe")
+        self._words = not tokenizer.reversible
+        self._held: list[int] = []
+        self._before = "\n"
+
+    def add(self, token_id: int) -> str:
+        """The text that the id adds; may be empty while the bytes of a character are not complete."""
+        if token_id == START:
+            return self.finish() + self._line_end()
+        if self._bytes:
+            return self._add_bytes(token_id)
+        text = self._tokenizer.decode([token_id])
+        if not self._words:
+            return text
+        blank = " " if self._wants_blank(text) else ""
+        self._before = text
+        return blank + text
+
+    def finish(self) -> str:
+        """What is still held back."""
+        text = self._tokenizer.decode(self._held)
+        self._held = []
+        return text
+
+    def _line_end(self) -> str:
+        self._before = "\n"
+        return "\n"
+
+    def _add_bytes(self, token_id: int) -> str:
+        self._held.append(token_id)
+        text = self._tokenizer.decode(self._held)
+        if text.endswith("\ufffd") and len(self._held) < _LONGEST:
+            return ""
+        self._held = []
+        return text
+
+    def _wants_blank(self, text: str) -> bool:
+        if self._before == "\n":
+            return False
+        if self._tokenizer.level == "token":
+            return True
+        return text not in _CLOSING and self._before not in _OPENING
