@@ -114,7 +114,9 @@ def step(
     than the products. The native entry still checks everything that it reads.
     """
     options = _Options(layout, False, nonlinearity, reset_after, keep_share, 0)
-    forward, cell, threads = _core().recurrent_forward, options.cell, torch.get_num_threads()
+    # Few rows take less time than a second thread may take to wake up: on a busy machine, a thousand times less.
+    threads = 1 if x.shape[0] <= 4 else torch.get_num_threads()
+    forward, cell = _core().recurrent_forward, options.cell
     x = x.contiguous().unsqueeze(1)
     before = [part.contiguous().unbind() for part in state]
     after = [torch.empty_like(part, memory_format=torch.contiguous_format) for part in state]
