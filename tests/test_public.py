@@ -79,7 +79,7 @@ def test_only_files_opens_for_writing() -> None:
         assert module.name == "files.py" or not found & writing, module
 
 
-PUBLIC = ["SequenceClassifier", "__version__", "nn"]
+PUBLIC = ["LanguageModel", "SequenceClassifier", "__version__", "nn"]
 LAYERS = {
     "RNN", "GRU", "LSTM", "PeepholeLSTM", "PrototypeLSTM", "NormalisedPrototypeLSTM", "PseudoLSTM", "MinGRU", "QRNN",
     "RECURRENT", "TextConv", "StackedConv", "DilatedConv", "ConvPool", "Embedding", "VariationalDropout",

@@ -12,8 +12,9 @@ from unspool._version import __version__
 if TYPE_CHECKING:
     from unspool import nn
     from unspool.estimators import SequenceClassifier
+    from unspool.language_model import LanguageModel
 
-__all__ = ["SequenceClassifier", "__version__", "nn"]
+__all__ = ["LanguageModel", "SequenceClassifier", "__version__", "nn"]
 
 
 def __getattr__(name: str) -> Any:
@@ -21,6 +22,10 @@ def __getattr__(name: str) -> Any:
         from unspool.estimators import SequenceClassifier
 
         return SequenceClassifier
+    if name == "LanguageModel":
+        from unspool.language_model import LanguageModel
+
+        return LanguageModel
     if name == "nn":
         import unspool.nn as module
 

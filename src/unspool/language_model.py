@@ -1,0 +1,105 @@
+"""A language model as a Python object: fit, generate, score, save, load."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+
+from unspool import predictors
+from unspool.decoding.sampling import Sampling
+from unspool.errors import DataError, UsageError, shorten
+from unspool.predictors import GeneratorPredictor
+from unspool.tasks.generate import fitting
+from unspool.tasks.generate.card import make_card, make_readme
+from unspool.text.readers import Documents
+
+
+class LanguageModel:
+    """Learns texts and goes on where a prompt ends.
+
+    Args:
+        settings: by name, see `unspool.config.Settings`; what is not given the recipe decides. `model`: a cell.
+
+    Attributes:
+        predictor_: the trained `unspool.predictors.GeneratorPredictor`.
+        validation_, baseline_: figures on the held-out part, of the network and of an n-gram model.
+
+    Example:
+        >>> model = LanguageModel(hidden=256, minutes=3).fit(text)  # doctest: +SKIP
+        >>> model.generate("It was the best of times", length=200)  # doctest: +SKIP
+    """
+
+    predictor_: GeneratorPredictor
+    validation_: dict[str, Any]
+    baseline_: dict[str, Any]
+
+    def __init__(self, **settings: Any) -> None:
+        self.settings = settings
+
+    def fit(self, texts: str | Iterable[str], labels: Iterable[str] | None = None) -> Self:
+        """Learn one running text, or documents, which may have labels. DataError when they hold too little."""
+        started = time.monotonic()
+        running = isinstance(texts, str)
+        documents = Documents.of([texts] if isinstance(texts, str) else texts, labels, running=running)
+        prepared = fitting.prepare(documents, self.settings)
+        minutes = prepared.settings.minutes
+        outcome = fitting.fit(prepared, deadline=None if minutes is None else started + 60 * minutes)
+        self.predictor_, self.validation_, self.baseline_ = outcome.predictor, outcome.validation, outcome.baseline
+        self.predictor_.card = make_card("texts given to fit", None, prepared, outcome)
+        return self
+
+    def generate(
+        self,
+        prompt: str = "",
+        *,
+        length: int = 200,
+        label: str | None = None,
+        temperature: float = 0.8,
+        top_k: int | None = None,
+        top_p: float = 1.0,
+        repetition_penalty: float = 1.0,
+        seed: int = 0,
+    ) -> str:
+        """At most `length` tokens that follow the prompt; same seed, same text. SettingError for a wrong value."""
+        if length < 1:
+            raise UsageError(f"length is {length}: expected 1 or more tokens")
+        how = Sampling(temperature, top_k, top_p, repetition_penalty, seed)
+        ids, _ = self._fitted().prompt_ids(prompt, label)
+        return "".join(token.text for (token,) in self._fitted().generate(ids, how, length) if token)
+
+    def score(self, texts: Iterable[str], labels: Iterable[str] | None = None) -> float:
+        """Mean log-probability of a token of the texts, in nats, each read from its start; higher is better."""
+        if isinstance(texts, str):
+            raise DataError("texts must be a list of texts, not one text")
+        named = None if labels is None else list(labels)
+        nats = [value for found in self._fitted().surprises(list(texts), named) for value in found.nats]
+        if not nats:
+            raise DataError("there is nothing to score: the texts are empty")
+        return -float(np.mean(nats))
+
+    def save(self, path: str | Path) -> None:
+        """Publish a model folder that `unspool generate` and `load` read. UsageError when the folder exists."""
+        folder = Path(path)
+        if folder.exists():
+            raise UsageError(f"{shorten(folder, 300)} exists: choose another folder")
+        predictors.save(self._fitted(), folder, make_readme(folder.name, self._fitted().card))
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """A fitted model from a model folder; ModelFileError as `predictors.load`."""
+        loaded = predictors.load(Path(path))
+        if not isinstance(loaded, GeneratorPredictor):
+            raise UsageError(f"{shorten(path, 300)} is a model of the task {loaded.task!r}, not a language model")
+        model = cls()
+        model.predictor_ = loaded
+        model.validation_, model.baseline_ = loaded.card.get("validation", {}), loaded.card.get("baseline", {})
+        return model
+
+    def _fitted(self) -> GeneratorPredictor:
+        if not hasattr(self, "predictor_"):
+            raise UsageError("this LanguageModel is not fitted yet: call fit first")
+        return self.predictor_

@@ -1,0 +1,37 @@
+"""LanguageModel, the library's way to the task generate."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from unspool import LanguageModel
+from unspool.errors import DataError, UsageError
+
+TINY = {"hidden": 16, "embedding": 8, "batch_size": 4, "chunk": 16, "epochs": 8, "learning_rate": 0.02}
+
+
+def test_its_whole_life(tmp_path: Path) -> None:
+    model = LanguageModel(**TINY).fit("the cat sat. " * 80)
+    assert model.generate("the cat", length=6, temperature=0) == " sat. "
+    assert model.score(["the cat sat. "]) > model.score(["sat the cat. "])
+    model.save(tmp_path / "m")
+    again = LanguageModel.load(tmp_path / "m")
+    assert again.generate("the", length=30, seed=3) == model.generate("the", length=30, seed=3)
+    assert again.score(["the cat"]) == model.score(["the cat"]) and again.validation_ == model.validation_
+    with pytest.raises(UsageError, match="exists: choose another folder"):
+        model.save(tmp_path / "m")
+    with pytest.raises(UsageError, match="length is 0"):
+        model.generate(length=0)
+    with pytest.raises(DataError, match="nothing to score"):
+        model.score([""])
+    with pytest.raises(DataError, match="a list of texts, not one text"):
+        model.score("the")
+
+
+def test_what_is_not_fitted_or_no_language_model_says_so() -> None:
+    with pytest.raises(UsageError, match="not fitted yet: call fit first"):
+        LanguageModel().generate()
+    with pytest.raises(UsageError, match="task 'classify', not a language model"):
+        LanguageModel.load(Path(__file__).parent / "models" / "format1" / "gru")
