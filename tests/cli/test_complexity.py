@@ -34,6 +34,7 @@ def test_trained_model_is_measured_and_drawn(
 ) -> None:
     monkeypatch.setattr(timing, "LEAST_SECONDS", 0.0)
     monkeypatch.setattr(timing, "PASSES", 1)
+    monkeypatch.setattr(timing, "CALIBRATION", [timing.Shape(2, 4, 6, 6), timing.Shape(1, 9, 5, 8)])
     page = tmp_path / "cost.html"
     code, lines, err = command("complexity", model, "--length", 20, "--batch", 2, "--out", page)
     assert code == 0 and "measuring  gru" in err

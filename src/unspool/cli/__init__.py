@@ -19,6 +19,7 @@ COMMANDS = {
     "resume": "Go on with a training run that was stopped or killed.",
     "evaluate": "Measure a model on labelled texts.",
     "predict": "Answer texts, one line each.",
+    "compare": "Train several models on the same splits and tell what their differences are worth.",
     "inspect": "Show what a classifier does with a text, or with a corpus.",
     "complexity": "Count what a network costs, and measure it beside the prediction.",
     "import-keras": "Make a model folder of a model trained with Keras.",

@@ -77,8 +77,9 @@ class Machine:
         return Seconds(float(sizes @ self.inference), float(sizes @ self.training))
 
 
-def calibrate(settings: Settings, *, attention: bool = False, shapes: Sequence[Shape] = CALIBRATION) -> Machine:
+def calibrate(settings: Settings, *, attention: bool = False) -> Machine:
     """Time the model at small shapes; the other settings are kept."""
+    shapes = CALIBRATION
     networks = [build(settings, shape, attention=attention) for shape in shapes]
     sizes = np.stack([counts(counted, shape.batch) for shape, (counted, _) in zip(shapes, networks, strict=True)])
     times = measure_all([(encoder, shape) for shape, (_, encoder) in zip(shapes, networks, strict=True)])

@@ -1,0 +1,102 @@
+"""`unspool compare`: only what is missing is trained, and the figures are those of the answers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from unspool.comparison import report, runner
+from unspool.errors import Interrupted
+from unspool.tasks.classify import fitting
+from unspool.text.readers import read_labelled
+
+Command = Callable[..., tuple[int, list[str], str]]
+SMALL = ("--embedding", 4, "--epochs", 2, "--level", "word", "--min-count", 1)
+HOSTILE = "<script>alert(1)</script>"
+
+
+@pytest.fixture
+def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    rows = [f"{word} film {n}\t{label}" for n in range(15) for word, label in (("fine", "good"), ("dull", HOSTILE))]
+    rows += ["fine dull <b>film</b>\tgood", f"odd odd film\t{HOSTILE}"] * 3
+    path = tmp_path / "reviews.tsv"
+    path.write_text("text\tlabel\n" + "\n".join(rows) + "\n")
+    return path
+
+
+def test_comparison_goes_on_where_it_was_stopped(data: Path, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole, fitted = fitting.fit, []
+
+    def stop_third(*arguments: Any, **options: Any) -> Any:
+        fitted.append(1)
+        if len(fitted) == 3:
+            raise Interrupted("stopped", 15)
+        return whole(*arguments, **options)
+
+    monkeypatch.setattr(fitting, "fit", stop_third)
+    arguments = ("compare", data, "--models", "gru,bow", "--seeds", 2, "--hidden", 4, *SMALL)
+    code, _, err = command(*arguments)
+    assert code == 143 and "the same command goes on" in err
+    code, lines, err = command(*arguments, "--json")
+    assert code == 0 and len(fitted) == 5  # two done, the third again, the fourth
+    found = json.loads(lines[0])
+    assert {one["model"]: one["runs"] for one in found["models"]} == {"gru": 2, "bow": 2}
+    code, _, err = command("compare", data, "--models", "gru,bow,rnn", "--seeds", 2, "--hidden", 4, *SMALL)
+    assert code == 0 and len(fitted) == 7 and "5 of 6" not in err
+    page = Path("reviews.comparison/report.html").read_text()
+    assert "<script" not in page and "&lt;script&gt;alert(1)" in page
+    assert "Learning curves" in page and "http:" not in page and "https:" not in page
+    code, _, err = command("compare", data, "--models", "gru", "--hidden", 4, *SMALL, "--dropout", 0.1)
+    assert code == 2 and "was made with other settings" in err
+
+
+def test_figures_are_counted_from_the_answers(data: Path, command: Command) -> None:
+    arguments = ("compare", data, "--models", "bow,cnn", "--seeds", 1, "--folds", 3, "--filters", 3, *SMALL)
+    code, lines, _ = command(*arguments)
+    assert code == 0 and any("over folds" in line for line in lines)
+    texts = read_labelled(data)
+    plan = runner.Plan(("bow", "cnn"), 1, 3)
+    splits = runner.parts(texts, 3)
+    assert sorted(row for _, test in splits for row in test) == list(range(len(texts.texts)))
+    labels = sorted(set(texts.labels))
+    results = [
+        runner._read(Path("reviews.comparison/jobs") / job.name / "result.json", job) for job in runner.jobs(plan)
+    ]
+    right: dict[str, list[float]] = {"bow": [], "cnn": []}
+    for result in results:
+        truth = [texts.labels[row] for row in splits[result.job.fold][1]]
+        hits = [labels[answer] == label for answer, label in zip(result.answers, truth, strict=True)]
+        assert result.figures["accuracy"] == pytest.approx(np.mean(hits))
+        right[result.job.model] += hits
+    (pair,) = report.differences(plan, results, texts, splits)
+    assert pair.mean == pytest.approx(np.mean(right[pair.one]) - np.mean(right[pair.other]))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--models", "gru,gru"), "each model once"),
+        (("--models", "gru,lstn"), "did you mean 'lstm'"),
+        (("--seeds", 0), "--seeds is 0"),
+        (("--folds", 1), "--folds is 1"),
+        (("--models", "gru", "--region-sizes", "1,2"), "--region-sizes has no effect"),
+        (("--seed", 3), "--seed is not a setting here"),
+        (("--minutes", -1), "--minutes"),
+    ],
+)
+def test_refusals(data: Path, command: Command, arguments: tuple[object, ...], words: str) -> None:
+    code, _, err = command("compare", data, *arguments)
+    assert code == 2 and words in err
+    assert not Path("reviews.comparison").exists()
+
+
+def test_foreign_folder_is_left_alone(data: Path, command: Command, tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    code, _, err = command("compare", data, "--models", "bow", "--out", tmp_path / "mine")
+    assert code == 2 and "is no comparison" in err and not list((tmp_path / "mine").iterdir())
