@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 DEMOS: dict[str, str] = {
     "many-to-one": "The lecture's SimpleRNN, GRU and LSTM with its own settings, then our recipe.",
+    "cnn": "Back to the CNN: lstm, stacked and region CNNs on 20 Newsgroups.",
+    "selectivity": "The prototype's unbounded state, and what cures it.",
+    "apply-everything": "What each thing known from CNNs does for a recurrent network.",
 }
 """Name of a demo -> one line of help."""
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from unspool.cli.demos.common import Row, find_data, indices, table
+from unspool.cli.demos.common import Row, find_data, indices, our_recipe, table
 from unspool.cli.output import note, result
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def many_to_one(*, data: str = "film-reviews", minutes: float = 9.5, seed: int =
     encoded = [whole.take(part) for part in rows]
     shown = [_notebook(model, encoded, [truth[part] for part in rows], seed) for model in NOTEBOOK]
     left = max(0.1, minutes - (time.monotonic() - started) / 60)
-    shown += [_recipe(model, texts.texts, texts.labels, left / len(RECIPE), seed) for model in RECIPE]
+    shown += [our_recipe({"model": model, "seed": seed}, texts, left / len(RECIPE)) for model in RECIPE]
     table(shown)
     result(f"whole run {time.monotonic() - started:.0f} s; the notebook's took about 2.5 hours")
 
@@ -174,22 +174,3 @@ def _block(texts: Ragged, rows: Labels) -> tuple[Tensor, Tensor]:
 
     ids, lengths = pad(texts, rows)
     return torch.from_numpy(ids), torch.from_numpy(lengths)
-
-
-def _recipe(model: str, texts: list[str], labels: list[str], minutes: float, seed: int) -> Row:
-    """The same split, with `unspool train`'s recipe for the model."""
-    from unspool.tasks.classify import fitting
-
-    note(f"\n== {model}, our recipe")
-    started = time.monotonic()
-    given = {"model": model, "validation": 0.2, "seed": seed, "minutes": minutes}
-    prepared = fitting.prepare(texts, labels, given, notice=note)
-    outcome = fitting.fit(prepared, deadline=started + 60 * minutes, callbacks=(_bar(),), notice=note)
-    return Row(f"{model}, our recipe", None, None, outcome.validation["accuracy"], time.monotonic() - started)
-
-
-def _bar() -> Any:
-    from unspool.cli.output import stderr_console
-    from unspool.training.callbacks import ProgressBar
-
-    return ProgressBar(stderr_console())

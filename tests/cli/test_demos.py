@@ -1,0 +1,129 @@
+"""The demos that have a name: what they read, what they count, what they print."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from unspool.cli.demos import apply_everything, many_to_one, selectivity
+from unspool.text.ragged import Ragged
+
+Command = Callable[..., tuple[int, list[str], str]]
+
+
+@pytest.fixture
+def films(tmp_path: Path) -> Path:
+    """60 texts whose first word tells the label."""
+    rows = [f"{'fine' if n % 2 else 'dull'} film number {n},{'pos' if n % 2 else 'neg'}\n" for n in range(60)]
+    (tmp_path / "films.csv").write_text("text,label\n" + "".join(rows))
+    return tmp_path / "films.csv"
+
+
+def test_the_notebook_reads_known_words_only_and_the_last_of_them() -> None:
+    texts = ["Known, known words!", "rare", "", "known " * 700 + "words"]
+    encoded = many_to_one._encode(texts, np.array([0, 3]))
+    known, words = 2, 3  # by frequency in the training part; "rare" is not in it
+    assert encoded[0].tolist() == [known, known, words]
+    assert encoded[1].tolist() == encoded[2].tolist() == []
+    assert encoded[3].tolist() == [known] * 499 + [words]
+
+
+def test_every_row_is_in_one_batch_in_an_order_of_its_epoch() -> None:
+    first, second = (np.concatenate(many_to_one._batches(130, 0, epoch)) for epoch in (0, 1))
+    assert sorted(first) == sorted(second) == list(range(130))
+    assert (first != second).any()
+    assert [len(rows) for rows in many_to_one._batches(130, 0, 0)] == [64, 64, 2]
+
+
+def test_the_notebooks_clipping_is_of_each_tensor() -> None:
+    """One step of plain gradient descent moves every tensor by at most the rate."""
+    torch.manual_seed(0)
+    network = many_to_one._network("gru")
+    with torch.no_grad():
+        network.output.weight.mul_(1e3)
+    before = [parameter.detach().clone() for parameter in network.parameters()]
+    texts = Ragged.of([[2, 3, 4], [5, 6]])
+    many_to_one._step(network, torch.optim.SGD(network.parameters(), lr=1.0), texts, np.array([0, 1]), np.array([0, 1]))
+    moved = [float((new.detach() - old).norm()) for new, old in zip(network.parameters(), before, strict=True)]
+    assert max(moved) <= 1 + 1e-5
+    assert sum(length > 0.99 for length in moved) > 1  # several were clipped, each by itself
+
+
+def test_many_to_one_prints_the_lectures_figures_beside_ours(films: Path, command: Command) -> None:
+    code, out, _ = command("demo", "many-to-one", "--data", films, "--minutes", "0.05")
+    assert code == 0
+    assert [line.split(",")[0] for line in out[2:8]] == ["rnn", "gru", "lstm", "gru", "lstm", "cnn"]
+    assert re.search(r"lstm, notebook +0\.8276 +3,630 s +[01]\.\d{4} +\d+ s", out[4])
+    assert re.search(r"cnn, our recipe +– +[01]\.\d{4} +\d+ s", out[7])
+
+
+def test_many_to_one_needs_two_labels(tmp_path: Path, command: Command) -> None:
+    path = tmp_path / "three.csv"
+    path.write_text("text,label\n" + "a,x\nb,y\nc,z\n" * 5)
+    code, out, error = command("demo", "many-to-one", "--data", path)
+    assert (code, out) == (2, [])
+    assert "three.csv has 3 labels: this demo needs texts with 2" in error
+
+
+def test_cnn_prints_four_networks(films: Path, command: Command) -> None:
+    code, out, _ = command("demo", "cnn", "--data", films, "--minutes", "0.05")
+    assert code == 0
+    assert [line[:22].strip() for line in out[2:6]] == [
+        "lstm",
+        "three times conv + poo",
+        "region CNN",
+        "CNN, mean + variance",
+    ]
+
+
+def test_the_memory_task_asks_for_its_first_token() -> None:
+    ids, answers = next(selectivity.texts(30, 0))
+    assert (ids[:, 0] == answers + 1).all()
+    assert (ids[:, 1:] > selectivity.ANSWERS).all()
+    assert ids.shape == (selectivity.BATCH, 30)
+
+
+def test_a_prototype_that_adds_up_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With every gate open the state grows by one a step: by hand, steps · tanh(3) after `steps` of them."""
+    torch.manual_seed(0)
+    network = selectivity._network("prototype")
+    layer = network.layer
+    with torch.no_grad():
+        for parameter in layer.parameters():
+            parameter.zero_()
+        hidden = selectivity.HIDDEN
+        layer.bias_ih_l0.copy_(torch.tensor([50.0, 50.0, 3.0, 50.0]).repeat_interleave(hidden))
+    _, largest, selective = selectivity._figures(network, 20, 0)
+    assert largest == pytest.approx(20 * np.tanh(3.0), rel=1e-5)
+    assert selective == 1.0
+
+
+def test_selectivity_prints_six_cells(command: Command) -> None:
+    code, out, _ = command("demo", "selectivity", "--length", 4, "--steps", 3)
+    assert code == 0
+    assert [line.split()[0] for line in out[1:7]] == list(selectivity.CELLS)
+
+
+def test_swapping_exchanges_neighbours_inside_the_text_and_no_token_twice() -> None:
+    torch.manual_seed(0)
+    ids = torch.arange(1, 41).repeat(50, 1)
+    lengths = torch.randint(0, 41, (50,))
+    ids[torch.arange(40) >= lengths[:, None]] = 0
+    swapped = apply_everything.swap(ids, lengths, 0.3)
+    assert (swapped.sort(1).values == ids.sort(1).values).all()
+    assert ((swapped - ids).abs() <= 1).all()
+    inside = torch.arange(40) < lengths[:, None]
+    assert (swapped[~inside] == 0).all()
+    assert 0.2 < float((swapped != ids)[inside].float().mean()) < 0.35
+
+
+def test_apply_everything_changes_one_thing_at_a_time(films: Path, command: Command) -> None:
+    code, out, _ = command("demo", "apply-everything", "--data", films, "--epochs", 1, "--transfer", films)
+    assert code == 0
+    assert [line[:24].strip() for line in out[1:-1]] == [*apply_everything.CHANGES, "transfer"]
+    assert out[1].split()[2] == "+0.0000"
