@@ -8,7 +8,7 @@ from pathlib import Path
 Box = tuple[str, int, int, str]  # text, column, row, kind
 Edge = tuple[int, int]
 
-WIDTH, HEIGHT, COLUMN, ROW = 84, 34, 118, 62
+WIDTH, HEIGHT, COLUMN, ROW = 98, 34, 136, 62
 FILL = {"in": "#dbe9f6", "gate": "#fde3c0", "sum": "#e4e4e4", "state": "#d9efd6", "out": "#d9efd6"}
 
 CELLS: dict[str, tuple[list[Box], list[Edge]]] = {
