@@ -49,6 +49,7 @@ def test_trained_model_is_measured_and_drawn(
     [
         (("--length", 0), "--length is 0"),
         (("--model", "bow"), "no layers"),
+        (("--model", "lstm", "--task", "generate"), "leave out --task"),
         (("--model", "cnn", "--hidden", 3), "no effect"),
         (("--pool-size", 3), "--pool-size has no effect"),
         (("--model", "lstn"), "did you mean"),

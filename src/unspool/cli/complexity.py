@@ -99,6 +99,8 @@ def _studies(folder: Path | None, given: dict[str, Any], length: int | None, kin
             )
         return [_trained(folder, length)]
     length = length or 500
+    if given.get("task", "classify") != "classify":
+        raise UsageError("complexity counts classifiers: leave out --task")
     if "model" in given:
         if given["model"] == "bow":
             raise UsageError("bow is a linear model over n-grams: it has no layers to count")
