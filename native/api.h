@@ -12,7 +12,7 @@ namespace unspool {
 using Size = std::int64_t;
 
 enum class Cell {
-  rnn_tanh, rnn_relu, gru, gru_reset_before, lstm, peephole, prototype, normalised, pseudo, count
+  rnn_tanh, rnn_relu, gru, gru_reset_before, lstm, peephole, prototype, normalised, pseudo, mingru, qrnn, count
 };
 
 constexpr float kNormEpsilon = 1e-5f;
@@ -48,7 +48,7 @@ struct Sequence {
   const std::int64_t* lengths;  // (B), 0..T; null: all T
   const float* x;          // (B, T, I)
   const float* w_ih;       // (G·H, I)
-  const float* w_hh;       // (G·H, H)
+  const float* w_hh;       // (G·H, H); null for a cell without a recurrent product, which is always projected
   const float* b_ih;       // (G·H) or null
   const float* b_hh;       // (G·H) or null
   const float* extra;      // (extras·H) or null: peepholes i, f, o; or gain then shift

@@ -11,7 +11,7 @@ namespace unspool {
 namespace {
 
 constexpr const char* kNames[] = {"rnn_tanh", "rnn_relu",  "gru",        "gru_reset_before", "lstm",
-                                  "peephole", "prototype", "normalised", "pseudo"};
+                                  "peephole", "prototype", "normalised", "pseudo",    "mingru",           "qrnn"};
 constexpr const char* kKinds[] = {"None", "torch.float32", "torch.int64", "torch.int32", "torch.bool", ""};
 
 std::string listed(const Size* sizes, std::size_t n) {
@@ -89,18 +89,28 @@ void check_apart(const std::vector<const Tensor*>& outputs, const std::vector<co
   }
 }
 
+// Whether the cell has a product with its state, and so weights of its own.
+bool is_recurrent(const CellLayout& c) { return c.r1.count() > 0; }
+
 void check_sizes(const Arguments& a, const CellLayout& c, Sequence& s) {
   if (a.x.kind != Kind::float32) check_tensor(a.x, Kind::float32, {});
   if (a.x.rank != 3) wrong_value("x", "expected 3 dimensions (B, T, I), got " + std::to_string(a.x.rank));
-  if (a.w_hh.kind != Kind::float32) check_tensor(a.w_hh, Kind::float32, {});
-  if (a.w_hh.rank != 2) wrong_value("w_hh", "expected 2 dimensions (G·H, H), got " + std::to_string(a.w_hh.rank));
   s.rows = a.x.shape[0];
   s.steps = a.x.shape[1];
-  s.hidden = a.w_hh.shape[1];
-  check_tensor(a.w_hh, Kind::float32, {product("w_hh", {c.gates, s.hidden}), s.hidden});
   s.projected = a.w_ih.kind == Kind::absent;
+  if (is_recurrent(c)) {
+    if (a.w_hh.kind != Kind::float32) check_tensor(a.w_hh, Kind::float32, {});
+    if (a.w_hh.rank != 2) wrong_value("w_hh", "expected 2 dimensions (G·H, H), got " + std::to_string(a.w_hh.rank));
+    s.hidden = a.w_hh.shape[1];
+    check_tensor(a.w_hh, Kind::float32, {product("w_hh", {c.gates, s.hidden}), s.hidden});
+  } else {
+    for (const Tensor* none : {&a.w_ih, &a.w_hh, &a.b_ih, &a.b_hh, &a.mask}) check_absent(*none, a.cell);
+    if (a.h.kind != Kind::float32) check_tensor(a.h, Kind::float32, {});
+    if (a.h.rank != 2) wrong_value("h", "expected 2 dimensions (B, H), got " + std::to_string(a.h.rank));
+    s.hidden = a.h.shape[1];
+  }
   s.inputs = s.projected ? 0 : a.x.shape[2];
-  if (s.hidden < 1) wrong_value("w_hh", "expected at least one hidden unit");
+  if (s.hidden < 1) wrong_value(is_recurrent(c) ? "w_hh" : "h", "expected at least one hidden unit");
   product("x", {s.rows, s.steps, std::max<Size>(a.x.shape[2], c.slots * (s.hidden + 16)), 8});
   product("w_hh", {c.gates + 2, s.hidden + 16, s.hidden + s.inputs + 32, 16});
   if (a.threads < 1 || a.threads > 4096) wrong_value("threads", "expected 1 to 4096, got " + std::to_string(a.threads));
@@ -112,7 +122,7 @@ void check_parts(const Arguments& a, const CellLayout& c, bool results, Sequence
   s.x = floats(a.x, {b, t, s.projected ? gates : s.inputs});
   s.lengths = check_lengths(a.lengths, b, t);
   s.w_ih = floats(a.w_ih, {gates, s.inputs}, true);
-  s.w_hh = floats(a.w_hh, {gates, h});
+  s.w_hh = floats(a.w_hh, {gates, h}, !is_recurrent(c));
   s.b_ih = floats(a.b_ih, {gates}, true);
   s.b_hh = floats(a.b_hh, {gates}, true);
   if (c.extras > 0) s.extra = floats(a.extra, {c.extras * h});
@@ -147,6 +157,8 @@ void check_gradients(const GradientArguments& a, const CellLayout& c, const Sequ
   g.y = floats(a.y, {b, t, h}, true);
   g.final_state[0] = floats(a.final_h, {b, h}, true);
   g.x = floats(a.x, {b, t, s.projected ? gates : s.inputs}, true);
+  if (!is_recurrent(c))
+    for (const Tensor* none : {&a.w_hh, &a.b_ih, &a.b_hh}) check_absent(*none, "without weights");
   g.w_hh = floats(a.w_hh, {gates, h}, true);
   g.b_ih = floats(a.b_ih, {gates}, true);
   g.b_hh = floats(a.b_hh, {gates}, true);

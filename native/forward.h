@@ -6,6 +6,7 @@
 
 #include "cells/gru.h"
 #include "cells/lstm.h"
+#include "cells/mingru.h"
 #include "cells/prototype.h"
 #include "cells/simple.h"
 #include "dots.h"

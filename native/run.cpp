@@ -42,7 +42,7 @@ constexpr CellLayout kLayouts[static_cast<int>(Cell::count)] = {
     SimpleTanh::layout,      SimpleRelu::layout,     GruResetAfter::layout,
     GruResetBefore::layout,  LstmCell<false>::layout, LstmCell<true>::layout,
     PrototypeCell<Read::itself>::layout, PrototypeCell<Read::normalised>::layout,
-    PrototypeCell<Read::squashed>::layout};
+    PrototypeCell<Read::squashed>::layout, MinGruCell<false>::layout, MinGruCell<true>::layout};
 
 // First counts what is needed, then hands it out: the same code runs twice.
 class Pieces {
@@ -130,7 +130,7 @@ void forward_few(Sequence s) {
   Plan p = make_plan(s, {}, rows);
   p.few = given;
   const Size width = p.cell.gates * s.hidden;
-  const int members = width * s.hidden * s.rows < kWorthSharing ? 1 : threads;
+  const int members = !s.w_hh || width * s.hidden * s.rows < kWorthSharing ? 1 : threads;
   float* scratch = nullptr;
   with_workspace([&](Pieces& pieces) {
     if (project) p.few.projection = pieces.take(s.rows * s.steps * width);

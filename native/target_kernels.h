@@ -47,7 +47,8 @@ constexpr Target make_target() {
 template <class V, class R = V>
 constexpr Target target_of() {
   return make_target<V, R, SimpleTanh, SimpleRelu, GruResetAfter, GruResetBefore, LstmCell<false>, LstmCell<true>,
-                     PrototypeCell<Read::itself>, PrototypeCell<Read::normalised>, PrototypeCell<Read::squashed>>();
+                     PrototypeCell<Read::itself>, PrototypeCell<Read::normalised>, PrototypeCell<Read::squashed>,
+                     MinGruCell<false>, MinGruCell<true>>();
 }
 
 }  // namespace unspool

@@ -20,6 +20,7 @@ from unspool import native
 from unspool.ops import reference
 from unspool.ops.call import Call, State, Weights
 from unspool.ops.layouts import CellLayout
+from unspool.ops.lengths import keep, valid_steps
 
 # The tensors of a call in the order of native/bindings.cpp; None for those it has not.
 _NAMES = ("x", "lengths", "w_ih", "w_hh", "b_ih", "b_hh", "extra", "h", "c", "mask", "keep")
@@ -59,8 +60,7 @@ def takes(call: Call) -> bool:
     return (
         x.dtype == torch.float32
         and x.device.type == "cpu"
-        and call.layout.recurrent
-        and not call.layer_norm
+        and not (call.layout.recurrent and call.layer_norm)
         and not (mask is not None and mask.requires_grad)
         and type(x) in (Tensor, torch.nn.Parameter)
         and not torch.compiler.is_compiling()
@@ -90,11 +90,14 @@ def run(call: Call) -> tuple[Tensor, State]:
         0.0 if call.zoneout is None or isinstance(call.zoneout, Tensor) else float(call.zoneout),
         rows * steps if call.lengths is None else int(call.lengths.sum()),
     )
-    inputs = {name: None if part is None else part.contiguous() for name, part in _inputs(call).items()}
+    parts = _inputs(call) if call.layout.recurrent else _projected_inputs(call)
+    inputs = {name: None if part is None else part.contiguous() for name, part in parts.items()}
     if torch.is_grad_enabled() and any(part is not None and part.requires_grad for part in inputs.values()):
-        y, *state = _Layer.apply(options, *inputs.values())  # type: ignore[no-untyped-call]
-        return y, tuple(state)
-    return _forward(options, inputs, None)
+        y, *final = _Layer.apply(options, *inputs.values())  # type: ignore[no-untyped-call]
+    else:
+        y, state = _forward(options, inputs, None)
+        final = list(state)
+    return y, (*final, reference.final_window(call, call.x)) if call.layout.window else tuple(final)
 
 
 def step(
@@ -144,6 +147,14 @@ def _inputs(call: Call) -> _Inputs:
     return {name: parts[name] for name in _NAMES}
 
 
+def _projected_inputs(call: Call) -> _Inputs:
+    """For a cell without a recurrent product: all products are done before the kernel, by torch."""
+    x = call.x if call.lengths is None else keep(call.x, valid_steps(call.lengths, call.x.shape[1]))
+    parts: _Inputs = dict.fromkeys(_NAMES)
+    zoneout = call.zoneout if isinstance(call.zoneout, Tensor) else None
+    return parts | {"x": reference.project(call, x), "lengths": call.lengths, "h": call.state[0], "keep": zoneout}
+
+
 def _call(options: _Options, inputs: _Inputs) -> Call:
     """The call again; the opposite of `_inputs`."""
     weights = {weight: part for weight, name in _WEIGHTS.items() if (part := inputs[name]) is not None}
@@ -151,10 +162,15 @@ def _call(options: _Options, inputs: _Inputs) -> Call:
         weights["norm_weight"], weights["norm_bias"] = weights.pop("weight_ch").chunk(2)
     x, h, c = inputs["x"], inputs["h"], inputs["c"]
     assert x is not None and h is not None
+    state: State = (h,) if c is None else (h, c)
+    if not options.layout.recurrent:  # x is projected: the identity leaves it as it is
+        identity = torch.eye(x.shape[2])
+        weights["weight_ih"] = identity[..., None] if options.layout.window else identity
+        state += (x.new_empty(x.shape[0], 0, x.shape[2]),) if options.layout.window else ()
     return Call(
         options.layout,
         x,
-        (h,) if c is None else (h, c),
+        state,
         weights,
         inputs["lengths"],
         options.reverse,
@@ -258,6 +274,7 @@ def _backward_of_definition(
     """The same gradients as functions of `inputs` and `given`, for a gradient of theirs."""
     own = {name: part.view_as(part) if part is not None and name in needed else part for name, part in inputs.items()}
     y, state = reference.run(_call(options, own))
+    state = state[: len(options.layout.states)]
     pairs = [(out, outer) for out, outer in zip((y, *state), given, strict=True) if outer is not None]
     names = sorted(needed)
     gradients = torch.autograd.grad(
