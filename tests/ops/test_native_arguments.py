@@ -132,6 +132,16 @@ def test_wrong_type_size_and_layout_of_each_tensor(name):
             getattr(native.core(), entry)(*(given | {name: value}).values())
 
 
+@pytest.mark.parametrize("name", ["w_ih", "w_hh", "b_ih", "b_hh", "mask"])
+def test_a_cell_without_a_product_takes_no_weights(name):
+    given = forward_arguments("mingru")
+    weights = {part: given.pop(part) for part in ("w_ih", "w_hh", "b_ih", "b_hh", "mask")}
+    right = forward_arguments("mingru") | dict.fromkeys(weights) | {"x": zeros(B, T, 2 * H)}
+    native.core().recurrent_forward(*right.values())
+    with pytest.raises(ValueError, match=f"{name}: expected None" if name != "w_ih" else "w_ih|x"):
+        native.core().recurrent_forward(*(right | {name: weights[name]}).values())
+
+
 @pytest.mark.parametrize("name", ["y", "saved", "final_h"])
 def test_results_may_not_overlap_what_is_read(name):
     given = forward_arguments()

@@ -60,7 +60,7 @@ def takes(call: Call) -> bool:
     return (
         x.dtype == torch.float32
         and x.device.type == "cpu"
-        and not (call.layout.recurrent and call.layer_norm)
+        and not call.layer_norm
         and not (mask is not None and mask.requires_grad)
         and type(x) in (Tensor, torch.nn.Parameter)
         and not torch.compiler.is_compiling()
