@@ -22,6 +22,7 @@ DEMOS: dict[str, str] = {
     "cnn": "Back to the CNN: lstm, stacked and region CNNs on 20 Newsgroups.",
     "selectivity": "The prototype's unbounded state, and what cures it.",
     "apply-everything": "What each thing known from CNNs does for a recurrent network.",
+    "generate": "Shakespeare, character by character: train, then the seed phrase and a random word.",
 }
 """Name of a demo -> one line of help."""
 
