@@ -11,17 +11,17 @@ from unspool._version import __version__
 
 if TYPE_CHECKING:
     from unspool import nn
-    from unspool.estimators import SequenceClassifier
+    from unspool.estimators import SequenceClassifier, SequenceTagger
     from unspool.language_model import LanguageModel
 
-__all__ = ["LanguageModel", "SequenceClassifier", "__version__", "nn"]
+__all__ = ["LanguageModel", "SequenceClassifier", "SequenceTagger", "__version__", "nn"]
 
 
 def __getattr__(name: str) -> Any:
-    if name == "SequenceClassifier":
-        from unspool.estimators import SequenceClassifier
+    if name in ("SequenceClassifier", "SequenceTagger"):
+        from unspool import estimators
 
-        return SequenceClassifier
+        return getattr(estimators, name)
     if name == "LanguageModel":
         from unspool.language_model import LanguageModel
 

@@ -20,6 +20,7 @@ COMMANDS = {
     "evaluate": "Measure a model on labelled texts.",
     "predict": "Answer texts, one line each.",
     "compare": "Train several models on the same splits and tell what their differences are worth.",
+    "tag": "Tag each token of texts, one line each.",
     "inspect": "Show what a classifier does with a text, or with a corpus.",
     "complexity": "Count what a network costs, and measure it beside the prediction.",
     "import-keras": "Make a model folder of a model trained with Keras.",

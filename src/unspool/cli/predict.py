@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -20,7 +21,8 @@ def predict(
     json: bool = False,
     read: ReadFlags | None = None,
 ) -> None:
-    """Answer each text in one line, in order: a classifier with the label and its probability.
+    """Answer each text in one line, in order: a classifier with the label and its probability, a
+    tagger with token/TAG.
 
     Parameters
     ----------
@@ -35,25 +37,36 @@ def predict(
     """
     from unspool import predictors
     from unspool.tasks import TASKS
-    from unspool.text.readers import ReadOptions, read_texts
 
-    if texts and input is not None:
-        raise UsageError("give texts or --input, not both")
-    options = (read or ReadFlags()).options()
-    if texts and options != ReadOptions():
-        raise UsageError("the flags for reading have no effect on texts given as arguments: leave them out")
-    if not texts and input is None and sys.stdin.isatty():
-        raise UsageError("there is nothing to answer: give texts, or a file with --input")
+    check_asked(texts, input, read)
     loaded = predictors.load(model)
     task = TASKS[loaded.task]
-    asked = list(texts)
-    if not texts:
-        found = read_texts("-" if input is None else input, options)
-        asked = found.texts
-        for line in found.notes:
-            note(f"read       {line}")
-    for answer in task.answer(loaded, asked):
+    for answer in task.answer(loaded, asked(texts, input, read)):
         if json:
             result_json(answer)
         else:
             result("\t".join(shown(part) for part in task.answer_line(answer).split("\t")))
+
+
+def check_asked(texts: Sequence[str], input: str | None, read: ReadFlags | None) -> None:
+    """Refuse texts from two places, or from none, before a model is loaded."""
+    from unspool.text.readers import ReadOptions
+
+    if texts and input is not None:
+        raise UsageError("give texts or --input, not both")
+    if texts and (read or ReadFlags()).options() != ReadOptions():
+        raise UsageError("the flags for reading have no effect on texts given as arguments: leave them out")
+    if not texts and input is None and sys.stdin.isatty():
+        raise UsageError("there is nothing to answer: give texts, or a file with --input")
+
+
+def asked(texts: Sequence[str], input: str | None, read: ReadFlags | None) -> list[str]:
+    """The texts given as arguments, or those of --input or of standard input; what is found out is told."""
+    from unspool.text.readers import read_texts
+
+    if texts:
+        return list(texts)
+    found = read_texts("-" if input is None else input, (read or ReadFlags()).options())
+    for line in found.notes:
+        note(f"read       {line}")
+    return found.texts

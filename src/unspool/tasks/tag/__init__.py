@@ -17,6 +17,7 @@ from unspool.tasks.tag.fitting import Outcome, Prepared, Sentences, fit, network
 from unspool.tasks.tag.show import evaluation_lines, make_card, make_readme, summary, summary_lines
 from unspool.text.duplicates import text_hashes
 from unspool.text.readers import ReadOptions, TaggedSentences, looks_tagged, read_tagged
+from unspool.text.readers.conll import cut
 from unspool.text.spans import find_spans, first_break
 from unspool.training import tagging_metrics
 
@@ -101,7 +102,7 @@ def evaluate(predictor: TaggerPredictor, paths: Sequence[Path], options: ReadOpt
 
 def answer(predictor: TaggerPredictor, texts: Sequence[str]) -> Iterator[dict[str, Any]]:
     """tokens (what stands between blanks), tags, the probability of each, and the spans where tags write spans."""
-    sentences = [text.split() for text in texts]
+    sentences = [cut(text) for text in texts]
     for tokens, (tags, shares) in zip(sentences, predictor.tag_with_confidence(sentences), strict=True):
         found = {"tokens": tokens, "tags": tags, "probabilities": [round(share, 6) for share in shares]}
         if predictor.scheme is not None:
