@@ -250,7 +250,13 @@ def read_toml(path: Path) -> dict[str, Any]:
             values = tomllib.load(file)
     except (OSError, ValueError, RecursionError) as error:
         raise SettingError(f"the settings file {shorten(path, 300)} cannot be read: {shorten(error, 200)}") from error
-    return {name.replace("-", "_"): value for name, value in values.items()}
+    values = {name.replace("-", "_"): value for name, value in values.items()}
+    for name in values:
+        if name not in Settings.model_fields:
+            raise SettingError(
+                f"{shorten(path, 300)}: there is no setting {shorten(name)!r}{nearest(name, Settings.model_fields)}"
+            )
+    return values
 
 
 def flag(name: str) -> str:

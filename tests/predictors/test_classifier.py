@@ -146,7 +146,7 @@ def test_a_newer_format_says_so(original: dict[str, bytes], tmp_path: Path) -> N
 
 def test_what_is_not_a_model_is_refused(tmp_path: Path) -> None:
     assert "there is no model" in refused(tmp_path / "nothing")
-    assert "manifest.json cannot be read" in refused(tmp_path)
+    assert "is not a model folder, it has no manifest.json" in refused(tmp_path)
 
 
 def test_finite_weights_without_answers_are_told(tmp_path: Path) -> None:

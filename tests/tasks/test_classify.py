@@ -57,6 +57,11 @@ def test_copies_and_conflicts_are_told() -> None:
     assert "different labels" in starting(told, "conflicts")
 
 
+def test_empty_texts_are_neither_copies_nor_conflicts() -> None:
+    _, told = prepared([*TEXTS, "", " ", ""], [*LABELS, "pos", "neg", "neg"])
+    assert not [line for line in told if line.split()[0] in ("copies", "conflicts")]
+
+
 def test_nothing_is_said_about_what_is_not_there() -> None:
     _, told = prepared(TEXTS, LABELS)
     assert {line.split()[0] for line in told} == {"labels", "split", "tokens", "batches"}

@@ -368,6 +368,13 @@ def test_minutes_that_are_over_still_give_one_validated_step(toy: Any, monkeypat
     assert trainer.data.validated == 1
 
 
+@pytest.mark.parametrize(("deadline", "by_time"), [(None, False), (0.0, True), (1e9, False)])
+def test_a_run_knows_whether_the_time_ended_it(toy: Any, deadline: float | None, by_time: bool) -> None:
+    trainer = toy(deadline=None if deadline is None else time.monotonic() + deadline)
+    trainer.fit()
+    assert trainer.ended_by_time is by_time
+
+
 def test_minutes_that_suffice_change_nothing_of_the_end(toy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     trainer = Clock(monkeypatch).trainer(toy, [1.0], 1.0, 1e9)
     assert trainer.fit().step == STEPS

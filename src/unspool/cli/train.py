@@ -69,23 +69,30 @@ def train(
 
 def tell(finished: Finished, *, json: bool) -> None:
     """The end of a training: figures, and where the model is."""
+    from unspool.config import uses
     from unspool.tasks import TASKS
 
     outcome = finished.outcome
     predictor = outcome.predictor
     task = TASKS[predictor.task]
+    settings = predictor.settings
     common: dict[str, Any] = {
         "model": str(finished.model),
         "task": predictor.task,
         "seconds": round(outcome.seconds, 2),
         "epochs": outcome.epochs,
         "parameters": predictor.parameters(),
-        "settings": predictor.settings.model_dump(mode="json"),
+        "settings": {
+            name: value
+            for name, value in settings.model_dump(mode="json").items()
+            if uses(settings.model, name, settings.task)
+        },
     }
     if json:
         result_json({**common, **task.summary(outcome)})
         return
     for line in task.summary_lines(outcome):
         result(line)
-    result(f"trained    {outcome.epochs} epochs, {outcome.seconds:.1f} s, {common['parameters']:,} parameters")
+    passes = f"{outcome.epochs} epochs, " if outcome.epochs else ""
+    result(f"trained    {passes}{outcome.seconds:.1f} s, {common['parameters']:,} parameters")
     result(f"model      {finished.model}")

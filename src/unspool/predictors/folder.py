@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import struct
 from collections.abc import Mapping
 from pathlib import Path
@@ -36,9 +37,14 @@ def find(path: Path) -> Path:
     except (OSError, ValueError) as error:  # a name too long, with a NUL, or in a folder that may not be read
         raise ModelFileError(f"{shorten(path, 300)} cannot be read: {shorten(error, 200)}") from error
     if not exists:
-        raise ModelFileError(f"there is no model at {shorten(path, 300)}")
+        raise ModelFileError(f"there is no model at {shorten(path, 300)}: give the folder that unspool train made")
     if unfinished:
         raise ModelFileError(f"{shorten(path, 300)} has no finished model yet: unspool resume {shorten(path, 300)}")
+    if folder.is_dir() and not os.path.lexists(folder / files.MANIFEST):
+        raise ModelFileError(
+            f"{shorten(path, 300)} is not a model folder, it has no {files.MANIFEST}: give the folder that unspool "
+            "train made"
+        )
     return folder
 
 

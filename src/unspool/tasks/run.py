@@ -23,7 +23,7 @@ import torch
 
 from unspool import files, native
 from unspool._version import __version__
-from unspool.errors import Interrupted, ModelFileError, SettingError, TrainingError, UsageError, shorten
+from unspool.errors import DataError, Interrupted, ModelFileError, SettingError, TrainingError, UsageError, shorten
 from unspool.models.recipes import settle
 from unspool.predictors import save
 from unspool.tasks import TASKS, Request, Task, find_task
@@ -71,6 +71,8 @@ def start(
             f"{shorten(folder, 300)} exists: choose another --out, or unspool resume {shorten(folder, 300)}"
         )
     request = _with_task(request, notice)
+    if request.vectors and not request.vectors.is_file():
+        raise DataError(f"{shorten(request.vectors, 300)} is no file: --vectors takes a GloVe or word2vec text file")
     read = _read(request, notice)
     _check_space(folder, read)
     _make_run(folder, {"format": FORMAT, "request": _plain(request), "facts": read.facts})

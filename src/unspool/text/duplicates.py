@@ -35,13 +35,14 @@ def text_hashes(texts: Sequence[str]) -> Hashes:
 
 
 def duplicates(texts: Sequence[str], labels: Sequence[str]) -> Duplicates:
-    """Count the copies among `texts` and the texts that stand with more than one label."""
+    """Count the copies among `texts` and the texts that stand with more than one label; empty ones do not count."""
     labels_of: dict[int, set[str]] = {}
-    hashes = text_hashes(texts).tolist()
-    for key, label in zip(hashes, labels, strict=True):
+    rows = [(text, label) for text, label in zip(texts, labels, strict=True) if text.strip()]
+    hashes = text_hashes([text for text, _ in rows]).tolist()
+    for key, (_, label) in zip(hashes, rows, strict=True):
         labels_of.setdefault(key, set()).add(label)
     conflicting = sum(len(labels_of[key]) > 1 for key in hashes)
-    return Duplicates(copies=len(texts) - len(labels_of), conflicting=conflicting)
+    return Duplicates(copies=len(rows) - len(labels_of), conflicting=conflicting)
 
 
 def overlap(train_texts: Sequence[str], other_texts: Sequence[str]) -> int:
@@ -49,6 +50,7 @@ def overlap(train_texts: Sequence[str], other_texts: Sequence[str]) -> int:
     return overlap_with_hashes(text_hashes(train_texts), other_texts)
 
 
-def overlap_with_hashes(train_hashes: Hashes, other_texts: Sequence[str]) -> int:
-    """How many of `other_texts` have a hash among `train_hashes`."""
-    return int(np.isin(text_hashes(other_texts), train_hashes).sum())
+def overlap_with_hashes(train_hashes: NDArray[np.unsignedinteger], other_texts: Sequence[str]) -> int:
+    """How many of `other_texts`, the empty ones left out, have a hash among `train_hashes`."""
+    hashes = text_hashes([text for text in other_texts if text.strip()])
+    return int(np.isin(hashes.astype(train_hashes.dtype), train_hashes).sum())

@@ -121,6 +121,13 @@ class Trainer:
         """What is validated and kept: the averaged model where there is one."""
         return self.model if self.averaged is None else self.averaged.module
 
+    @property
+    def ended_by_time(self) -> bool:
+        """Whether a run that is finished would have gone on without its deadline."""
+        waited = self.progress.epoch - self.progress.best_epoch
+        patient = waited < self.settings.patience and self.progress.epoch < self.epochs
+        return self.deadline is not None and self.progress.finished and patient
+
     def _epoch(self, stop: Stop) -> None:
         order = self.data.order(self.progress.epoch)
         self.model.train()

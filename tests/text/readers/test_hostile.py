@@ -226,3 +226,12 @@ def test_a_name_of_a_thousand_characters_does_not_burst_the_message(tmp_path: Pa
     with pytest.raises(DataError) as caught:
         read_labelled(tmp_path / ("x" * 2000))
     assert len(str(caught.value).encode()) <= 1024
+
+
+def test_a_sample_that_ends_inside_a_field_is_not_taken_for_damage(tmp_path: Path) -> None:
+    rows = "".join(f'{n},"first line {n}\nsecond line {n}",{"a" if n % 2 else "b"}\n' for n in range(1500))
+    path = tmp_path / "tickets.csv"
+    path.write_text("id,body,queue\n" + rows)
+    assert len(read_labelled(path).texts) == 1500
+    with pytest.raises(DataError, match=r"has no column 'bdy'.*did you mean 'body'"):
+        read_labelled(path, ReadOptions(text_column="bdy"))

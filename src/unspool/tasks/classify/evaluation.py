@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from unspool.predictors import ClassifierPredictor
-from unspool.text.duplicates import duplicates, text_hashes
+from unspool.text.duplicates import duplicates, overlap_with_hashes
 from unspool.training import metrics
 
 
@@ -32,7 +32,7 @@ def evaluate(predictor: ClassifierPredictor, texts: Sequence[str], labels: Seque
     return {
         **figures,
         "unseen_labels": dict(unseen),
-        "seen_in_training": int(np.isin(text_hashes(texts).astype(np.uint32), predictor.seen).sum()),
+        "seen_in_training": overlap_with_hashes(predictor.seen, texts),
         "copies": found.copies,
         "conflicting": found.conflicting,
         "unknown_rate": tokenizer.unknown_rate(predictor.encode(texts)) if tokenizer else None,

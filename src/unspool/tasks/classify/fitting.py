@@ -148,6 +148,12 @@ def fit(
         if resume:
             notice(f"resume     {_standing(trainer.progress) if trainer.resume(notice) else NO_CHECKPOINT}")
         progress = trainer.fit()
+        if trainer.ended_by_time:
+            minutes = prepared.settings.minutes
+            notice(
+                f"time       the {minutes:g} minutes, which count from the start of the command, are over after "
+                f"{progress.epoch} of {prepared.settings.epochs} epochs"
+            )
         figures = metrics.report(predictor.log_probabilities(prepared.validation.texts), truth, labels)
     return Outcome(predictor, figures, baseline, progress.epoch, time.monotonic() - started)
 

@@ -20,7 +20,8 @@ def summary(outcome: Outcome) -> dict[str, Any]:
 
 def summary_lines(outcome: Outcome) -> Iterator[str]:
     """The same in one line each."""
-    for name, figures in (("validation", outcome.validation), ("baseline", outcome.baseline)):
+    both = (("validation", outcome.validation), ("baseline", outcome.baseline))
+    for name, figures in both if outcome.epochs else both[:1]:  # bow is its own baseline
         low, high = figures["accuracy_interval"]
         yield (
             f"{name:10} accuracy {figures['accuracy']:.4f} ({low:.4f}–{high:.4f})  macro F1 {figures['macro_f1']:.4f}  "
@@ -36,8 +37,9 @@ def evaluation_lines(figures: dict[str, Any]) -> Iterator[str]:
     yield f"accuracy           {figures['accuracy']:.4f}  (95 % interval {low:.4f}–{high:.4f})"
     yield f"macro F1           {figures['macro_f1']:.4f}"
     if figures["log_loss"] is not None:
-        yield f"log loss           {figures['log_loss']:.4f} nats"
-        yield f"calibration error  {figures['calibration_error']:.4f}"
+        without = "  (without the unseen labels)" if figures["unseen_labels"] else ""
+        yield f"log loss           {figures['log_loss']:.4f} nats{without}"
+        yield f"calibration error  {figures['calibration_error']:.4f}{without}"
     yield f"examples           {figures['examples']:,}"
     yield from _warnings(figures)
     yield from _classes(figures["per_class"])

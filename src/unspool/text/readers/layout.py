@@ -10,6 +10,7 @@ from unspool.text.readers.columns import Columns, choose, known_name
 from unspool.text.readers.options import SEPARATORS, ReadOptions
 from unspool.text.readers.tables import Dialect, Record, UnclosedQuote, even_records, records, unlimited_fields
 
+ENOUGH_ROWS = 100  # before a quote still open where the sample ends: a field that goes on is likelier than damage
 CONVINCING = 0.9  # the share of rows that must agree in width before a file of unknown kind is taken for a table
 
 
@@ -58,8 +59,12 @@ def find_layout(origin: str, sample: Sequence[str], options: ReadOptions, line_e
 
 def _refuse_damaged(origin: str, sample: Sequence[str], best: _Candidate) -> None:
     with unlimited_fields():
-        for _ in even_records(origin, records(origin, sample, best.dialect), len(best.rows[0]) if best.rows else 0):
-            pass
+        try:
+            for _ in even_records(origin, records(origin, sample, best.dialect), len(best.rows[0]) if best.rows else 0):
+                pass
+        except UnclosedQuote:
+            if len(best.rows) < ENOUGH_ROWS:  # else it is the sample that ends inside a field
+                raise
 
 
 def settle_quotes(layout: Layout, read: Callable[[Dialect], Iterable[Record]]) -> Layout:

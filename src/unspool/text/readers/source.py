@@ -119,7 +119,8 @@ def open_source(path: Path | str) -> Source:
     if stat.S_ISFIFO(mode):
         with reading(name):
             return Source(name, None, path.read_bytes())
-    raise DataError(f"{name} is {'a folder' if stat.S_ISDIR(mode) else 'neither a file nor a folder'}")
+    what = "a folder: give one of its files" if stat.S_ISDIR(mode) else "neither a file nor a folder"
+    raise DataError(f"{name} is {what}")
 
 
 def is_folder(path: Path | str) -> bool:
