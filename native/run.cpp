@@ -129,6 +129,8 @@ void forward_few(Sequence s) {
   s.threads = 1;
   Plan p = make_plan(s, {}, rows);
   p.few = given;
+  p.groups = 1;  // whatever a plan for packed weights would have chosen for so many rows
+  p.group_rows = s.rows;
   const Size width = p.cell.gates * s.hidden;
   const int members = !s.w_hh || width * s.hidden * s.rows < kWorthSharing ? 1 : threads;
   float* scratch = nullptr;

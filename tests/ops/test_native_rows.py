@@ -93,6 +93,17 @@ def test_a_few_rows_equal_the_same_rows_in_a_batch(cell, make_case):
             torch.testing.assert_close(mine[0], theirs[row], rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.parametrize("rows", [49, 63, 64, 65])
+def test_one_step_of_many_rows_is_the_definitions(cell, rows, make_case, definition):
+    """So many rows come in several groups when the weights are packed, and in one when they are not."""
+    case = make_case(cell, rows, 1, 5, 9, dtype=torch.float32)
+    with torch.no_grad():
+        y, final = case.run(recurrent.run)
+        expected, last = case.run(definition)
+    for found, wanted in zip((y, *final), (expected, *last), strict=True):
+        torch.testing.assert_close(found, wanted, atol=2e-6, rtol=0)
+
+
 @pytest.mark.parametrize("rows", [1, 3])
 def test_threads_that_share_a_row_change_no_bit(cell, rows, make_case, definition):
     before, found = torch.get_num_threads(), []
