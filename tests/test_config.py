@@ -81,7 +81,10 @@ def test_given_goes_on_top_of_the_recipe_on_top_of_the_defaults() -> None:
 def test_a_setting_without_effect_is_refused_for_every_model(model: str) -> None:
     for name in Settings.model_fields:
         value = getattr(DEFAULTS, name)
-        given = {"model": model, name: {"output": "crf", "scheme": "bio"}.get(name, 1) if value is None else value}
+        given = {
+            "model": model,
+            name: {"output": "crf", "scheme": "bio", "decoder": "gru"}.get(name, 1) if value is None else value,
+        }
         if name in ("model", "level", "minutes"):
             assert name == "minutes" or uses(model, name)
         elif uses(model, name):

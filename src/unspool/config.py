@@ -24,11 +24,12 @@ from pydantic import (
 
 from unspool.errors import SettingError, nearest, shorten
 
-Task = Literal["classify", "tag", "generate"]
+Task = Literal["classify", "tag", "generate", "translate"]
 Cell = Literal["rnn", "gru", "lstm", "peephole", "prototype", "normalised", "pseudo", "mingru", "qrnn"]
 Level = Literal["word", "token", "char", "byte", "bpe"]
 Pooling = Literal["last", "max", "mean", "mean+variance", "attention"]
 Optimizer = Literal["adamw", "adadelta", "rmsprop", "sgd"]
+Attention = Literal["additive", "dot", "general", "none"]
 VectorMode = Literal["static", "nonstatic", "multichannel"]
 Characters = Literal["none", "cnn", "rnn", "gru", "lstm"]
 
@@ -39,7 +40,12 @@ NETWORKS = (*CELLS, *CNNS, *CNN_CELLS)
 MODELS = (*NETWORKS, "bow")
 IMPORTED = "imported"  # a network that came ready-made from elsewhere: it answers, nothing trains it
 TASKS: tuple[str, ...] = get_args(Task)
-MODELS_OF: dict[str, tuple[str, ...]] = {"classify": MODELS, "tag": (*CELLS, "dilated-cnn"), "generate": CELLS}
+MODELS_OF: dict[str, tuple[str, ...]] = {
+    "classify": MODELS,
+    "tag": (*CELLS, "dilated-cnn"),
+    "generate": CELLS,
+    "translate": (*CELLS, "dilated-cnn"),
+}
 POOLED_INSIDE = ("cnn", "stacked-cnn")  # a convolution that pools by itself leaves no steps to choose from
 
 MOST_SIZES = 16
@@ -92,6 +98,14 @@ class Settings(BaseModel):
     scheme: Literal["bio", "bioes"] | None = Field(
         None, description="Tags that spans are learned in; the answers keep those of the data"
     )
+    attention: Attention = Field("general", description="How the decoder looks at the source; none: not at all")
+    decoder: Cell | None = Field(None, description="Cell of the decoder; that of the encoder, or gru, if not given")
+    decoder_layers: int = Field(
+        2, ge=1, le=32, description="Recurrent layers of the decoder; the attention follows the first"
+    )
+    input_feeding: bool = Field(False, description="The decoder also reads its own last readout, step by step")
+    joint: bool = Field(True, description="One vocabulary for both sides of the pairs")
+    scheduled_sampling: Share = Field(0.0, description="Share of target tokens read that are the model's own")
 
     dropout: Share = Field(0.5, description="Dropout before the output layer")
     character_dropout: Share = Field(0.0, description="Dropout of character vectors")
@@ -102,7 +116,7 @@ class Settings(BaseModel):
     type_dropout: Share = Field(0.0, description="Share of token types whose vector is dropped in a step")
     layer_norm: bool = Field(False, description="Layer normalisation inside the recurrent layers")
     residual: bool = Field(False, description="Add each further recurrent layer's input to its output")
-    tied: bool = Field(False, description="One matrix for input and output tokens")
+    tied: bool = Field(False, description="One matrix for input and output tokens (translate: of the target)")
     adaptive: bool = Field(False, description="Softmax in clusters of rarer tokens, for large vocabularies")
     max_norm: float | None = Field(None, gt=0, le=1e30, description="Largest norm of an output row (Kim 2014: 3)")
 
@@ -149,18 +163,25 @@ _ONLY: dict[str, frozenset[str]] = {
     "layer_norm": RECURRENT,
     "residual": RECURRENT,
 }
-
+_OF_DECODER = frozenset(("hidden", "reset_after", "recurrent_dropout", "zoneout", "layer_norm", "residual"))
 
 # The tasks in which a setting has an effect; all of them when it is not listed.
-_CLASSIFY, _TAG, _GENERATE = frozenset(("classify",)), frozenset(("tag",)), frozenset(("generate",))
+_CLASSIFY, _TAG = frozenset(("classify",)), frozenset(("tag",))
+_GENERATE, _TRANSLATE = frozenset(("generate",)), frozenset(("translate",))
 _TASKS_ONLY: dict[str, frozenset[str]] = {
-    **dict.fromkeys(("keep", "pooling", "pool_size", "region_sizes", "max_norm", "label_smoothing"), _CLASSIFY),
-    **dict.fromkeys(("max_length", "vectors_mode", "bidirectional", "filters", "word_dropout"), _CLASSIFY | _TAG),
+    **dict.fromkeys(("keep", "pooling", "pool_size", "region_sizes", "max_norm"), _CLASSIFY),
+    "label_smoothing": _CLASSIFY | _TRANSLATE,
+    "vectors_mode": _CLASSIFY | _TAG,
+    **dict.fromkeys(("max_length", "bidirectional", "filters", "word_dropout"), _CLASSIFY | _TAG | _TRANSLATE),
     **dict.fromkeys(
         ("characters", "character_embedding", "character_hidden", "character_dropout", "output", "scheme"), _TAG
     ),
-    "level": _CLASSIFY | _GENERATE,
-    **dict.fromkeys(("type_dropout", "tied", "adaptive", "chunk"), _GENERATE),
+    "level": _CLASSIFY | _GENERATE | _TRANSLATE,
+    **dict.fromkeys(("type_dropout", "adaptive", "chunk"), _GENERATE),
+    "tied": _GENERATE | _TRANSLATE,
+    **dict.fromkeys(
+        ("attention", "decoder", "decoder_layers", "input_feeding", "joint", "scheduled_sampling"), _TRANSLATE
+    ),
 }
 
 
@@ -178,6 +199,8 @@ def uses(model: str, setting: str, task: str = "classify") -> bool:
         return setting in ("task", "model")
     if model == "bow":
         return setting in _BOW
+    if task == "translate" and model == "dilated-cnn" and setting in _OF_DECODER:
+        return True
     return model in _ONLY.get(setting, frozenset(NETWORKS))
 
 
@@ -233,7 +256,8 @@ def _check_together(settings: Settings) -> None:
     model, pooling = settings.model, settings.pooling
     if model in POOLED_INSIDE and pooling in ("last", "attention"):
         raise SettingError(f"--pooling {pooling} does not fit the model {model!r}: use max, mean or mean+variance")
-    if model in RECURRENT and settings.residual and settings.layers == 1:
+    several = settings.layers > 1 or (settings.task == "translate" and settings.decoder_layers > 1)
+    if settings.residual and not several:
         raise SettingError("--residual has no effect with one layer: give --layers 2 or more")
     if settings.tied and settings.adaptive:
         raise SettingError("--tied and --adaptive do not go together: clusters have matrices of their own")
@@ -241,6 +265,18 @@ def _check_together(settings: Settings) -> None:
         raise SettingError(
             f"--kernel-size is {settings.kernel_size}: dilated-cnn centres its windows, give an odd size"
         )
+    if settings.task == "translate":
+        _check_translator(settings)
+
+
+def _check_translator(settings: Settings) -> None:
+    """Refuse what a decoder cannot do, or what would have no effect on it."""
+    if settings.input_feeding and settings.recurrent_dropout:
+        raise SettingError(
+            "--recurrent-dropout needs whole sequences, --input-feeding goes step by step: leave one out"
+        )
+    if settings.input_feeding and settings.attention == "none":
+        raise SettingError("--input-feeding tells the decoder where it has looked: it needs an --attention")
 
 
 def read_toml(path: Path) -> dict[str, Any]:

@@ -25,6 +25,7 @@ COMMANDS = {
     "complexity": "Count what a network costs, and measure it beside the prediction.",
     "import-keras": "Make a model folder of a model trained with Keras.",
     "generate": "Write text with a language model, as it is made.",
+    "translate": "Translate texts, one line each.",
     "doctor": "Print versions, the compute backend and the threads.",
 }
 DEMO = "Train rnn, gru, lstm and cnn on film-review sentences and compare them; or run the demo of that name."

@@ -8,12 +8,23 @@ from typing import Any
 from unspool import config
 from unspool.config import Settings
 
-DEFAULT_MODELS = {"classify": "cnn", "tag": "lstm", "generate": "lstm"}
+DEFAULT_MODELS = {"classify": "cnn", "tag": "lstm", "generate": "lstm", "translate": "gru"}
 
 _RECURRENT: dict[str, Any] = {"learning_rate": 2e-3, "embedding_dropout": 0.3, "word_dropout": 0.1}
 _REGION_CNN: dict[str, Any] = {"learning_rate": 2e-3, "embedding_dropout": 0.3}
 _SHORT_CNN: dict[str, Any] = {"embedding": 300, "learning_rate": 1e-3, "embedding_dropout": 0.4, "word_dropout": 0.05}
 _CNN_RECURRENT: dict[str, Any] = _RECURRENT
+_TRANSLATOR: dict[str, Any] = {
+    "embedding": 256,
+    "hidden": 256,
+    "max_length": 100,
+    "batch_size": 64,
+    "learning_rate": 2e-3,
+    "dropout": 0.3,
+    "embedding_dropout": 0.2,
+    "label_smoothing": 0.1,
+    "tied": True,
+}
 _OTHERS: dict[str, dict[str, Any]] = {
     "cnn": _REGION_CNN,
     "stacked-cnn": {**_REGION_CNN, "filters": 128, "kernel_size": 5, "pool_size": 5, "layers": 3},
@@ -61,4 +72,8 @@ def _generate(_model: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-_RECIPES = {"classify": _classify, "tag": _tag, "generate": _generate}
+def _translate(model: str) -> dict[str, Any]:
+    return {**_TRANSLATOR, **({"filters": 256, "layers": 4} if model == "dilated-cnn" else {})}
+
+
+_RECIPES = {"classify": _classify, "tag": _tag, "generate": _generate, "translate": _translate}

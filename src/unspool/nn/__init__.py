@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from unspool.nn.attention import Attention
 from unspool.nn.cells import (
     GRU,
     LSTM,
@@ -36,6 +37,7 @@ __all__ = [
     "QRNN",
     "RECURRENT",
     "RNN",
+    "Attention",
     "AttentionPool",
     "ConvPool",
     "DilatedConv",

@@ -19,13 +19,24 @@ from unspool.predictors.base import Predictor
 from unspool.predictors.classifier import ClassifierPredictor
 from unspool.predictors.generator import GeneratorPredictor
 from unspool.predictors.tagger import TaggerPredictor
+from unspool.predictors.translator import TranslatorPredictor
 
-__all__ = ["KINDS", "ClassifierPredictor", "GeneratorPredictor", "Predictor", "TaggerPredictor", "load", "save"]
+__all__ = [
+    "KINDS",
+    "ClassifierPredictor",
+    "GeneratorPredictor",
+    "Predictor",
+    "TaggerPredictor",
+    "TranslatorPredictor",
+    "load",
+    "save",
+]
 
 KINDS: Mapping[str, type[Predictor]] = {
     "classify": ClassifierPredictor,
     "tag": TaggerPredictor,
     "generate": GeneratorPredictor,
+    "translate": TranslatorPredictor,
 }
 
 _COMMON_FILES = frozenset(("config.json", "card.json", "README.md"))

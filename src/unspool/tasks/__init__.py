@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from unspool.tasks import classify, generate, tag
+from unspool.tasks import classify, generate, tag, translate
 from unspool.tasks.base import Notice, Outcome, Request, Task
 from unspool.text.readers import ReadOptions
 
@@ -13,6 +13,7 @@ __all__ = ["TASKS", "Notice", "Outcome", "Request", "Task", "find_task"]
 
 TASKS: Mapping[str, Task] = {
     "tag": tag,
+    "translate": translate,
     "classify": classify,
     "generate": generate,
 }  # in the order in which they are asked whether data is theirs

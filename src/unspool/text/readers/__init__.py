@@ -11,6 +11,7 @@ from __future__ import annotations
 from unspool.text.readers.documents import Documents, Piece, read_documents
 from unspool.text.readers.labelled import LabelledTexts, check_labels, read_labelled
 from unspool.text.readers.options import FORMATS, TAGGED_FORMATS, ReadOptions
+from unspool.text.readers.pairs import Pairs, is_zip, read_pairs
 from unspool.text.readers.tagged import TaggedSentences, looks_tagged, read_tagged
 from unspool.text.readers.unlabelled import Texts, read_texts
 
@@ -19,14 +20,17 @@ __all__ = [
     "TAGGED_FORMATS",
     "Documents",
     "LabelledTexts",
+    "Pairs",
     "Piece",
     "ReadOptions",
     "TaggedSentences",
     "Texts",
     "check_labels",
+    "is_zip",
     "looks_tagged",
     "read_documents",
     "read_labelled",
+    "read_pairs",
     "read_tagged",
     "read_texts",
 ]

@@ -1,0 +1,90 @@
+"""A linear layer over a vocabulary and its cross-entropy in one pass, without ever holding all the logits.
+
+With V in the thousands the logits (N, V) are the largest thing of a step, and the time goes into walking over them
+again and again. Here some rows at a time go through everything, loss and gradient, while they lie in the cache.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+FLOATS_AT_ONCE = 2**19  # of logits: 2 MiB, about a core's own cache
+
+
+def linear_cross_entropy(
+    x: Tensor, weight: Tensor, bias: Tensor, targets: Tensor, label_smoothing: float = 0.0
+) -> Tensor:
+    """Mean over the rows of the cross-entropy, in nats, of softmax(x weightᵀ + bias) with the targets.
+
+    x (N, D), weight (V, D), bias (V,), targets (N,) int64 from 0 to V - 1; N = 0 gives 0. Each target keeps
+    1 - label_smoothing of its share, the rest is spread over all V (Szegedy et al. 2016, section 7), as in
+    torch.nn.functional.cross_entropy. The gradient is made together with the loss and can be asked for once.
+    Raises ValueError for shapes that do not fit or a target outside the vocabulary.
+    """
+    if x.dim() != 2 or weight.dim() != 2 or x.shape[1] != weight.shape[1]:
+        raise ValueError(f"expected x (N, D) and weight (V, D), got {tuple(x.shape)} and {tuple(weight.shape)}")
+    if bias.shape != weight.shape[:1] or targets.shape != x.shape[:1]:
+        raise ValueError(f"expected bias (V,) and targets (N,), got {tuple(bias.shape)} and {tuple(targets.shape)}")
+    if targets.numel() and (int(targets.min()) < 0 or int(targets.max()) >= len(weight)):
+        raise ValueError(f"targets: expected 0 to {len(weight) - 1}, got {int(targets.min())} to {int(targets.max())}")
+    if not torch.is_grad_enabled():
+        return _walk(x, weight, bias, targets, label_smoothing, None)
+    loss: Tensor = _LinearCrossEntropy.apply(x, weight, bias, targets, label_smoothing)  # type: ignore[no-untyped-call]
+    return loss
+
+
+Gradients = tuple[Tensor, Tensor, Tensor]
+
+
+def _walk(
+    x: Tensor, weight: Tensor, bias: Tensor, targets: Tensor, smoothing: float, gradients: Gradients | None
+) -> Tensor:
+    """The mean loss, some rows at a time; `gradients` of x, weight and bias are filled on the way."""
+    rows, total = max(1, FLOATS_AT_ONCE // len(weight)), x.new_zeros((), dtype=torch.float64)
+    for start in range(0, len(x), rows):
+        part = slice(start, start + rows)
+        shares, losses = _rows(x[part], weight, bias, targets[part], smoothing)
+        total += losses.sum(dtype=torch.float64)
+        if gradients is not None:
+            shares.mul_(1 / len(x))
+            torch.mm(shares, weight, out=gradients[0][part])
+            gradients[1].addmm_(shares.t(), x[part])
+            gradients[2].add_(shares.sum(0))
+    return (total / max(1, len(x))).to(x.dtype)
+
+
+class _LinearCrossEntropy(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, targets: Tensor, smoothing: float) -> Tensor:
+        need = any(ctx.needs_input_grad)
+        ctx.gradients = (torch.empty_like(x), torch.zeros_like(weight), torch.zeros_like(bias)) if need else None
+        return _walk(x, weight, bias, targets, smoothing, ctx.gradients)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, given: Tensor) -> tuple[Tensor | None, ...]:
+        if ctx.gradients is None:
+            raise RuntimeError("linear_cross_entropy: its gradient can be asked for once only")
+        gradients, ctx.gradients = ctx.gradients, None
+        return *(gradient.mul_(given) for gradient in gradients), None, None
+
+
+def _rows(x: Tensor, weight: Tensor, bias: Tensor, targets: Tensor, smoothing: float) -> tuple[Tensor, Tensor]:
+    """For some rows: the gradient of each row's loss by its logits (n, V), and the losses (n,)."""
+    logits = torch.addmm(bias, x, weight.t())
+    logits.sub_(logits.amax(1, keepdim=True))
+    losses = logits.gather(1, targets[:, None]).squeeze(1).mul_(smoothing - 1)
+    if smoothing:
+        losses.sub_(logits.mean(1), alpha=smoothing)
+    shares = logits.exp_()
+    sums = shares.sum(1)
+    losses += sums.log()
+    shares.mul_(sums.reciprocal()[:, None])
+    if smoothing:
+        shares.sub_(smoothing / len(weight))
+    shares.scatter_add_(1, targets[:, None], shares.new_full((len(x), 1), smoothing - 1))
+    return shares, losses

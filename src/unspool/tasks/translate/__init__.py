@@ -1,0 +1,134 @@
+"""Sequence to sequence: pairs of sentences to a trained translator and its figures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from unspool.errors import UsageError, shorten
+from unspool.predictors.translator import TranslatorPredictor
+from unspool.tasks.base import Notice, Request
+from unspool.tasks.translate import evaluation, fitting
+from unspool.tasks.translate.card import make_card, make_readme
+from unspool.tasks.translate.evaluation import evaluation_lines
+from unspool.tasks.translate.fitting import Outcome, Prepared, fit, network_bytes
+from unspool.text.readers import Pairs, ReadOptions, is_zip, read_pairs
+
+__all__ = [
+    "Input", "Outcome", "Prepared", "answer", "answer_line", "evaluate", "evaluation_lines", "facts", "fit",
+    "make_card", "make_readme", "network_bytes", "prepare", "read", "recognises", "summary", "summary_lines",
+]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Input:
+    """The pairs, and those to validate on where another file gives them."""
+
+    pairs: Pairs
+    validation: Pairs | None
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        return self.pairs.notes
+
+    @property
+    def fingerprint(self) -> str:
+        return self.pairs.fingerprint
+
+    @property
+    def validation_fingerprint(self) -> str | None:
+        return self.validation.fingerprint if self.validation else None
+
+
+def recognises(paths: Sequence[Path], options: ReadOptions) -> str | None:
+    """Two files whose names differ in a language alone, or a zip of pairs."""
+    if len(paths) == 2 and options.format in (None, "text") and _difference(paths[0].name, paths[1].name):
+        return "two files with one sentence a line"
+    return "a zip of sentence pairs" if len(paths) == 1 and is_zip(paths[0]) else None
+
+
+def read(request: Request) -> Input:
+    """Pairs; to validate on two aligned files the source is given, and the target is found beside it."""
+    if request.vectors is not None:
+        raise UsageError("--vectors has no effect on the task 'translate': leave it out")
+    pairs = read_pairs(request.paths, request.read)
+    if request.validation is None:
+        return Input(pairs, None)
+    files = [request.validation]
+    if len(request.paths) == 2:
+        files.append(partner(request.validation, *request.paths))
+    return Input(pairs, read_pairs(files, request.read))
+
+
+def prepare(data: Input, request: Request, notice: Notice) -> Prepared:
+    """See `fitting.prepare`."""
+    return fitting.prepare(data.pairs, request.given, data.validation, notice)
+
+
+def facts(_prepared: Prepared) -> dict[str, Any]:
+    """Nothing besides data, settings and versions."""
+    return {}
+
+
+def summary(outcome: Outcome) -> dict[str, Any]:
+    """The figures on the validation pairs."""
+    return {"validation": outcome.validation}
+
+
+def summary_lines(outcome: Outcome) -> Iterator[str]:
+    """The same in one line."""
+    figures = outcome.validation
+    yield (
+        f"validation BLEU {figures['bleu']:.2f}  chrF {figures['chrf']:.2f}  "
+        f"token accuracy {figures['token_accuracy']:.4f}  {figures['examples']:,} pairs, {figures['beams']} beams"
+    )
+
+
+def evaluate(
+    predictor: TranslatorPredictor, paths: Sequence[Path], options: ReadOptions, notice: Notice
+) -> dict[str, Any]:
+    """Every figure of a model on pairs."""
+    pairs = read_pairs(paths, options)
+    for line in pairs.notes:
+        notice(f"read       {line}")
+    return evaluation.measure(predictor, pairs.sources, pairs.targets)
+
+
+def answer(predictor: TranslatorPredictor, texts: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """text: the best translation; log_probability: its natural logarithm; score: per token, about."""
+    for found in predictor.translate(texts):
+        yield {"text": found[0].text, "log_probability": found[0].log_probability, "score": found[0].score}
+
+
+def answer_line(answer: dict[str, Any]) -> str:
+    """The translation; empty for an empty text."""
+    return str(answer["text"])
+
+
+def partner(path: Path, source: Path, target: Path) -> Path:
+    """The target file beside `path`, named as `target` is beside `source`: val.en → val.de."""
+    difference = _difference(source.name, target.name)
+    if difference:
+        own, other, end = difference
+        stem = path.name.removesuffix(end)
+        if stem.endswith(own) and stem + end == path.name:
+            found = path.with_name(stem.removesuffix(own) + other + end)
+            if found.exists():
+                return found
+    raise UsageError(
+        f"no target file was found beside {shorten(path, 200)}: name the validation files as {shorten(source.name)} "
+        f"and {shorten(target.name)} are named, or validate on a share of the pairs"
+    )
+
+
+def _difference(first: str, second: str) -> tuple[str, str, str] | None:
+    """(.en, .de, .gz) of train.en.gz and train.de.gz: the suffixes that differ, and what both end in; else None."""
+    left, right = first.split("."), second.split(".")
+    end = ".gz" if left[-1] == right[-1] == "gz" else ""
+    if end:
+        left, right = left[:-1], right[:-1]
+    if len(left) < 2 or left[:-1] != right[:-1] or left[-1] == right[-1]:
+        return None
+    return f".{left[-1]}", f".{right[-1]}", end
