@@ -257,7 +257,7 @@ def _check_together(settings: Settings) -> None:
     if model in POOLED_INSIDE and pooling in ("last", "attention"):
         raise SettingError(f"--pooling {pooling} does not fit the model {model!r}: use max, mean or mean+variance")
     several = settings.layers > 1 or (settings.task == "translate" and settings.decoder_layers > 1)
-    if settings.residual and not several:
+    if settings.residual and not several and uses(model, "residual", settings.task):
         raise SettingError("--residual has no effect with one layer: give --layers 2 or more")
     if settings.tied and settings.adaptive:
         raise SettingError("--tied and --adaptive do not go together: clusters have matrices of their own")
