@@ -7,6 +7,7 @@ import gc
 import re
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from re import _parser  # type: ignore[attr-defined]
 
@@ -33,17 +34,23 @@ NASTY = {
 
 
 def seconds(work: Callable[[], object]) -> float:
-    """The least processor time of five runs, without the collector, whose cost grows with all else that is alive."""
+    """The least processor time of two runs, without the collector, whose cost grows with all else that is alive."""
     best = float("inf")
     gc.disable()
     try:
-        for _ in range(5):
+        for _ in range(2):
             started = time.process_time()
             work()
             best = min(best, time.process_time() - started)
     finally:
         gc.enable()
     return best
+
+
+def is_linear(once: Callable[[], object], twice: Callable[[], object], more: float) -> bool:
+    """Whether `twice` takes less than 2.5 times as long, and 2 s. What is quadratic never does; what is linear may be
+    disturbed by the machine, and is measured again."""
+    return any((long := seconds(twice)) < 2 and long < 2.5 * seconds(once) + more for _ in range(10))
 
 
 @pytest.mark.parametrize("name", NASTY)
@@ -55,14 +62,13 @@ def test_twice_the_text_takes_at_most_twice_the_time(name: str) -> None:
         size = 2**16 if level == "bpe" else 2**19
         tokenizer = train_tokenizer(level, [nasty(1000)])
         once, twice = nasty(size), nasty(2 * size)
-        short, long = seconds(lambda: tokenizer.encode(once)), seconds(lambda: tokenizer.encode(twice))  # noqa: B023
-        assert long < 2 and long < 2.5 * short + 0.05, (level, short, long)
+        assert is_linear(partial(tokenizer.encode, once), partial(tokenizer.encode, twice), 0.05), level
 
 
 @pytest.mark.parametrize("name", NASTY)
 def test_the_pattern_itself_is_linear(name: str) -> None:
     once, twice = ("a" + NASTY[name] * size + "!" for size in (2**17, 2**18))
-    assert seconds(lambda: split_words(twice)) < 2.5 * seconds(lambda: split_words(once)) + 0.02
+    assert is_linear(partial(split_words, once), partial(split_words, twice), 0.02)
 
 
 @pytest.mark.parametrize("name", NASTY)
