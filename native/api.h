@@ -46,6 +46,8 @@ struct Sequence {
   bool projected;          // x holds x·W_ih^T already: (B, T, G·H) in torch's gate order; inputs = 0, w_ih null
   int threads;
   const std::int64_t* lengths;  // (B), 0..T; null: all T
+  const std::int64_t* tokens;   // (B, T) or null: rows of x, then projected and (N, G·H) with one row a distinct token
+  Size distinct;                // N
   const float* x;          // (B, T, I)
   const float* w_ih;       // (G·H, I)
   const float* w_hh;       // (G·H, H); null for a cell without a recurrent product, which is always projected
@@ -55,6 +57,8 @@ struct Sequence {
   const float* state[2];   // (B, H) each: h or s; c
   const float* mask;       // (B, H) or null: multiplies what the recurrent products read
   const std::uint8_t* keep[2];  // (B, T, H) or null: zoneout, 1 where the previous value stays; for h or s; c
+  const float* norm;       // (2, G·H) or null: gain, then shift, of the normalisation of W h over its units; then projected
+  const float* norm_memory;  // (2, H): the same for c before it is shown; beside norm, for a cell with a memory
   float keep_share;        // zoneout in evaluation: share of the previous value; 0: none
   float* y;                // (B, T, H), 0 past each length
   float* final_state[2];   // (B, H) each
@@ -65,12 +69,14 @@ struct Sequence {
 struct Gradients {
   const float* y;               // (B, T, H) or null: zero
   const float* final_state[2];  // (B, H) or null: zero
-  float* x;                     // (B, T, I) (projected: (B, T, G·H)) or null: not wanted; 0 past each length
+  float* x;                     // like x in the call, or null: not wanted; 0 past each length
   float* w_ih;                  // (G·H, I) or null
   float* w_hh;                  // (G·H, H) or null
   float* b_ih;                  // (G·H) or null
   float* b_hh;                  // (G·H) or null
   float* extra;                 // (extras·H) or null
+  float* norm;                  // (2, G·H) or null
+  float* norm_memory;           // (2, H) or null
   float* state[2];              // (B, H); never null where the cell has the state
 };
 

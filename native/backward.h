@@ -8,7 +8,7 @@
 namespace unspool {
 
 constexpr Size backward_scratch(const CellLayout& c, Size units, Size rows) {
-  return rows * (c.slots * units + kGuard + 4 * units + kBlock) + 6 * kGuard;
+  return rows * (c.slots * units + kGuard + 4 * units + kBlock) + 4 * units + 10 * kGuard;
 }
 
 template <class V, class C>
@@ -24,6 +24,7 @@ class BackwardRun {
     read_ = take(scratch, n * units_);
     second_ = take(scratch, n * units_);
     tile_ = take(scratch, n * kBlock);
+    for (float** one : {&shown_, &squashed_, &through_, &fresh_}) *one = take(scratch, units_);
   }
 
   void run() {
@@ -62,10 +63,10 @@ class BackwardRun {
       given(p_.g.final_state[1], b * hidden_ + u, left(u)).store(memory_ + i * units_ + u);
       V::zero().store(read_ + i * units_ + u);
     }
-    if (cell.extras > 0)
-      std::memset(p_.row_extra + b * cell.extras * units_, 0,
-                  static_cast<std::size_t>(cell.extras * units_) * sizeof(float));
-    if (!p_.g.x) return;
+    if (p_.row_extras > 0)
+      std::memset(p_.row_extra + b * p_.row_extras * units_, 0,
+                  static_cast<std::size_t>(p_.row_extras * units_) * sizeof(float));
+    if (!p_.g.x || p_.s.tokens) return;
     const Size width = p_.s.projected ? cell.gates * hidden_ : p_.s.inputs;
     std::memset(p_.g.x + (b * p_.s.steps + length(i)) * width, 0,
                 static_cast<std::size_t>((p_.s.steps - length(i)) * width) * sizeof(float));
@@ -87,14 +88,21 @@ class BackwardRun {
       const Size b = row(i), n = p_.start[b] + step, at = p_.at(b, step) * hidden_;
       pass_read(i, p_.s.y + at, hidden_, cell.keeps_state ? p_.states + n * units_ : nullptr,
                 p_.g.y ? p_.g.y + at : nullptr);
+      if constexpr (cell.has_memory)
+        if (p_.norm) hide_memory(step, i, b, n);
       for (Size u = 0; u < units_; u += V::width) step_back(step, i, b, n, u);
     }
+    if constexpr (!two && read != Read::normalised)
+      if (p_.norm) {
+        if (p_.g.x) copy_inputs(step, active);
+        for (Size i = 0; i < active; ++i) normalise_back(i, row(i), p_.start[row(i)] + step);
+      }
     if constexpr (two) {
       multiply_back(active, cell.r2, p_.back_r2, second_, {nullptr, 0});
       for (Size i = 0; i < active; ++i) close_gates(step, i);
     }
     multiply_back(active, cell.r1, p_.back_r1, read_, two ? Start{read_, units_} : Start{nullptr, 0});
-    if (p_.g.x) p_.s.projected ? copy_inputs(step, active) : multiply_inputs(step, active);
+    if (p_.g.x && !p_.s.tokens && !p_.norm) p_.s.projected ? copy_inputs(step, active) : multiply_inputs(step, active);
   }
 
   // The state's gradient grows by what came through its being read: by the output and by the next step's products.
@@ -120,21 +128,86 @@ class BackwardRun {
     return V::load_first(p_.s.y + p_.at(b, step - 1) * hidden_ + u, left(u));
   }
 
+  V previous_memory(Size step, Size b, Size n, Size u) const {
+    return step > 0 ? V::load(p_.states + (n - 1) * units_ + u) : V::load_first(p_.s.state[1] + b * hidden_ + u, left(u));
+  }
+
+  float* row_extra(Size b, Size k) const { return p_.row_extra + (b * p_.row_extras + k) * units_; }
+
+  // With a normalised memory: what was shown of it, φ(LN(c')), and the gradient through that, for all units of a row.
+  void hide_memory(Size step, Size i, Size b, Size n) {
+    const float *gain = p_.norm_memory, *shift = gain + units_, *saved = p_.slots + n * cell.slots * units_;
+    for (Size u = 0; u < units_; u += V::width) {
+      V slots[4];
+      for (int slot = 0; slot < cell.slots; ++slot) slots[slot] = V::load(saved + slot * units_ + u);
+      Units<V> units{};
+      units.memory = previous_memory(step, b, n, u);
+      C::new_memory(slots, units).store(fresh_ + u);
+    }
+    const Moments m = moments<V>(fresh_, hidden_);
+    for (Size u = 0; u < units_; u += V::width) {
+      const V seen = V::fma(normalised<V>(fresh_, m, u, hidden_), V::load(gain + u), V::load(shift + u));
+      const V squashed = hyperbolic_tangent(seen), to_state = V::load(state_ + i * units_ + u);
+      const V d = (to_state - kept(0, b, step, u) * to_state) * V::load(saved + C::o * units_ + u);
+      squashed.store(squashed_ + u);
+      (d * tanh_slope(squashed)).store(shown_ + u);
+      V::zero().store(through_ + u);
+    }
+    const Size k = p_.row_extras - 2;
+    normalise_backward<V>(fresh_, shown_, gain, hidden_, through_, row_extra(b, k), row_extra(b, k + 1));
+  }
+
+  // From gradients of the normalised, scaled and shifted products of a row to those of the products.
+  void normalise_back(Size i, Size b, Size n) {
+    constexpr Size parts = cell.r1.count();
+    float *d = slots_ + i * stride_ + cell.r1.begin * units_, *saved = p_.slots + (n * cell.slots + cell.r1.begin) * units_;
+    const float *normed = p_.normed + n * parts * units_, *gain = p_.norm + cell.r1.begin * units_;
+    V sum = V::zero(), along = V::zero();
+    for (Size k = 0; k < parts; ++k) {
+      float *to_gain = row_extra(b, cell.extras + k), *to_shift = row_extra(b, cell.extras + parts + k);
+      for (Size u = 0; u < units_; u += V::width) {
+        const Size at = k * units_ + u;
+        const V one = V::load_first(d + at, left(u)), value = V::load(normed + at), inner = one * V::load(gain + at);
+        V::fma(one, value, V::load(to_gain + u)).store(to_gain + u);
+        (V::load(to_shift + u) + one).store(to_shift + u);
+        sum = sum + inner;
+        along = V::fma(inner, value, along);
+      }
+    }
+    const float count = static_cast<float>(parts * hidden_);
+    const V mean = V::all(sum.sum() / count), slope = V::all(along.sum() / count), scale = V::all(p_.scale[n]);
+    for (Size k = 0; k < parts; ++k)
+      for (Size u = 0; u < units_; u += V::width) {
+        const Size at = k * units_ + u;
+        const V inner = V::load_first(d + at, left(u)) * V::load(gain + at);
+        const V to = (inner - mean - V::load(normed + at) * slope) * scale * real_units<V>(u, hidden_);
+        to.store(d + at);
+        to.store(saved + at);
+      }
+  }
+
   void step_back(Size step, Size i, Size b, Size n, Size u) {
     const Size at = i * units_ + u;
     V slots[4], d[4];
     for (int slot = 0; slot < cell.slots; ++slot) slots[slot] = V::load(p_.slots + (n * cell.slots + slot) * units_ + u);
     Units<V> units{};
     if constexpr (!cell.has_memory && cell.slots > 1) units.state = previous_state(step, b, n, u);
-    if constexpr (cell.has_memory)
-      units.memory = step > 0 ? V::load(p_.states + (n - 1) * units_ + u)
-                              : V::load_first(p_.s.state[1] + b * hidden_ + u, left(u));
+    if constexpr (cell.has_memory) units.memory = previous_memory(step, b, n, u);
     if constexpr (cell.has_memory && cell.extras > 0)
       for (int k = 0; k < cell.extras; ++k) units.extra[k] = V::load(p_.extra + k * units_ + u);
     const V to_state = V::load(state_ + at), to_memory = cell.has_memory ? V::load(memory_ + at) : V::zero();
     const V keep_state = kept(0, b, step, u), keep_memory = kept(1, b, step, u);
     UnitGradients<V> g{to_state - keep_state * to_state, to_memory - keep_memory * to_memory, {}};
-    C::backward(slots, units, g, d);
+    if constexpr (cell.has_memory) {
+      if (p_.norm) {
+        g.memory = g.memory + V::load(through_ + u);
+        C::backward_shown(slots, units, g, d, V::load(fresh_ + u), V::load(squashed_ + u));
+      } else {
+        C::backward(slots, units, g, d);
+      }
+    } else {
+      C::backward(slots, units, g, d);
+    }
     V::fma(keep_state, to_state, g.state).store(state_ + at);
     if constexpr (cell.has_memory) V::fma(keep_memory, to_memory, g.memory).store(memory_ + at);
     if constexpr (cell.has_memory && cell.extras > 0) add_extras(b, u, g);
@@ -152,7 +225,7 @@ class BackwardRun {
 
   void add_extras(Size b, Size u, const UnitGradients<V>& g) {
     for (int k = 0; k < cell.extras; ++k) {
-      float* total = p_.row_extra + (b * cell.extras + k) * units_ + u;
+      float* total = row_extra(b, k) + u;
       (V::load(total) + g.extra[k]).store(total);
     }
   }
@@ -205,6 +278,7 @@ class BackwardRun {
   const Plan& p_;
   Size group_, rows_, hidden_, units_, stride_;
   float *slots_, *state_, *memory_, *read_, *second_, *tile_;
+  float *shown_, *squashed_, *through_, *fresh_;  // one row of a memory that is normalised
 };
 
 }  // namespace unspool

@@ -65,13 +65,15 @@ void run_checked(const Call& call) {
 
 using Object = nb::handle;
 
-Arguments read(const std::string& cell, Object x, Object lengths, Object w_ih, Object w_hh, Object b_ih, Object b_hh,
-               Object extra, Object h, Object c, Object mask, Object keep, double keep_share, bool reverse,
+Arguments read(const std::string& cell, Object x, Object lengths, Object tokens, Object w_ih, Object w_hh, Object b_ih, Object b_hh,
+               Object extra, Object h, Object c, Object mask,
+               Object keep, Object norm, Object norm_memory, double keep_share, bool reverse,
                Size threads, Object y, Object saved) {
   Arguments a;
   a.cell = cell;
   a.x = describe("x", x);
   a.lengths = describe("lengths", lengths);
+  a.tokens = describe("tokens", tokens);
   a.w_ih = describe("w_ih", w_ih);
   a.w_hh = describe("w_hh", w_hh);
   a.b_ih = describe("b_ih", b_ih);
@@ -81,6 +83,8 @@ Arguments read(const std::string& cell, Object x, Object lengths, Object w_ih, O
   a.c = describe("c", c);
   a.mask = describe("mask", mask);
   a.keep = describe("keep", keep);
+  a.norm = describe("norm", norm);
+  a.norm_memory = describe("norm_memory", norm_memory);
   a.keep_share = keep_share;
   a.reverse = reverse;
   a.threads = threads;
@@ -89,11 +93,13 @@ Arguments read(const std::string& cell, Object x, Object lengths, Object w_ih, O
   return a;
 }
 
-void recurrent_forward(const std::string& cell, Object x, Object lengths, Object w_ih, Object w_hh, Object b_ih,
-                       Object b_hh, Object extra, Object h, Object c, Object mask, Object keep, double keep_share,
+void recurrent_forward(const std::string& cell, Object x, Object lengths, Object tokens, Object w_ih, Object w_hh, Object b_ih,
+                       Object b_hh, Object extra, Object h, Object c, Object mask,
+               Object keep, Object norm, Object norm_memory, double keep_share,
                        bool reverse, Size threads, Object y, Object saved, Object final_h, Object final_c) {
   run_checked([&] {
-    Arguments a = read(cell, x, lengths, w_ih, w_hh, b_ih, b_hh, extra, h, c, mask, keep, keep_share, reverse,
+    Arguments a = read(cell, x, lengths, tokens, w_ih, w_hh, b_ih, b_hh, extra, h, c, mask, keep, norm, norm_memory,
+                       keep_share, reverse,
                        threads, y, saved);
     a.final_h = describe("final_h", final_h);
     a.final_c = describe("final_c", final_c);
@@ -103,20 +109,24 @@ void recurrent_forward(const std::string& cell, Object x, Object lengths, Object
   });
 }
 
-void recurrent_backward(const std::string& cell, Object x, Object lengths, Object w_ih, Object w_hh, Object b_ih,
-                        Object b_hh, Object extra, Object h, Object c, Object mask, Object keep, double keep_share,
+void recurrent_backward(const std::string& cell, Object x, Object lengths, Object tokens, Object w_ih, Object w_hh, Object b_ih,
+                        Object b_hh, Object extra, Object h, Object c, Object mask,
+               Object keep, Object norm, Object norm_memory, double keep_share,
                         bool reverse, Size threads, Object y, Object saved,
                         Object d_y, Object d_final_h, Object d_final_c, Object d_x, Object d_w_ih, Object d_w_hh,
-                        Object d_b_ih, Object d_b_hh, Object d_extra, Object d_h, Object d_c) {
+                        Object d_b_ih, Object d_b_hh, Object d_extra, Object d_h, Object d_c, Object d_norm,
+                        Object d_norm_memory) {
   run_checked([&] {
-    const Arguments a = read(cell, x, lengths, w_ih, w_hh, b_ih, b_hh, extra, h, c, mask, keep, keep_share, reverse,
+    const Arguments a = read(cell, x, lengths, tokens, w_ih, w_hh, b_ih, b_hh, extra, h, c, mask, keep, norm, norm_memory,
+                       keep_share, reverse,
                              threads, y, saved);
     const GradientArguments d{describe("d_y", d_y),       describe("d_final_h", d_final_h),
                               describe("d_final_c", d_final_c), describe("d_x", d_x),
                               describe("d_w_ih", d_w_ih), describe("d_w_hh", d_w_hh),
                               describe("d_b_ih", d_b_ih), describe("d_b_hh", d_b_hh),
                               describe("d_extra", d_extra), describe("d_h", d_h),
-                              describe("d_c", d_c)};
+                              describe("d_c", d_c),       describe("d_norm", d_norm),
+                              describe("d_norm_memory", d_norm_memory)};
     Gradients g{};
     const Sequence s = check(a, &d, &g);
     const nb::gil_scoped_release released;
@@ -169,9 +179,9 @@ NB_MODULE(_native, module) {
   module.def("choose_target", &choose_target, nb::arg("name"), "Compute with the instruction set of that name from now on.");
   module.def("target", &target_name, "The instruction set in use.");
   module.def("activation", &activation, nb::arg("name"), nb::arg("x"), nb::arg("y").none(), "y = sigmoid(x) or tanh(x) as the kernels compute them.");
-  module.def("saved_floats", [](const std::string& cell, Size rows, Size real_steps, Size hidden) {
-        return saved_floats(cell_named(cell), rows, real_steps, hidden);
-      }, nb::arg("cell"), nb::arg("rows"), nb::arg("real_steps"), nb::arg("hidden"),
+  module.def("saved_floats", [](const std::string& cell, Size rows, Size real_steps, Size hidden, bool norm) {
+        return saved_floats(cell_named(cell), rows, real_steps, hidden, norm);
+      }, nb::arg("cell"), nb::arg("rows"), nb::arg("real_steps"), nb::arg("hidden"), nb::arg("norm") = false,
       "Size of the tensor `saved` that training needs.");
   module.def("region_forward", &region_forward_checked, nb::arg("x"), nb::arg("lengths"), nb::arg("weight"),
              nb::arg("bias").none(), nb::arg("threads"), nb::arg("y"), nb::arg("winner"),
@@ -180,9 +190,10 @@ NB_MODULE(_native, module) {
              nb::arg("threads"), nb::arg("winner"), nb::arg("d_y"), nb::arg("d_x").none(), nb::arg("d_weight").none(),
              nb::arg("d_bias").none(), "The gradients of region_forward.");
 #define UNSPOOL_ARGUMENTS                                                                                          \
-  nb::arg("cell"), nb::arg("x").none(), nb::arg("lengths").none(), nb::arg("w_ih").none(), nb::arg("w_hh").none(),               \
+  nb::arg("cell"), nb::arg("x").none(), nb::arg("lengths").none(), nb::arg("tokens").none(), nb::arg("w_ih").none(), nb::arg("w_hh").none(),               \
       nb::arg("b_ih").none(), nb::arg("b_hh").none(), nb::arg("extra").none(), nb::arg("h").none(), nb::arg("c").none(),  \
-      nb::arg("mask").none(), nb::arg("keep").none(), nb::arg("keep_share"), nb::arg("reverse"),                   \
+      nb::arg("mask").none(), nb::arg("keep").none(), nb::arg("norm").none(), nb::arg("norm_memory").none(),               \
+      nb::arg("keep_share"), nb::arg("reverse"),                                                                   \
       nb::arg("threads"), nb::arg("y").none(), nb::arg("saved").none()
   module.def("recurrent_forward", &recurrent_forward, UNSPOOL_ARGUMENTS, nb::arg("final_h").none(),
              nb::arg("final_c").none(),
@@ -191,5 +202,6 @@ NB_MODULE(_native, module) {
              nb::arg("d_final_h").none(), nb::arg("d_final_c").none(), nb::arg("d_x").none(),
              nb::arg("d_w_ih").none(), nb::arg("d_w_hh").none(), nb::arg("d_b_ih").none(), nb::arg("d_b_hh").none(),
              nb::arg("d_extra").none(), nb::arg("d_h").none(), nb::arg("d_c").none(),
+             nb::arg("d_norm").none(), nb::arg("d_norm_memory").none(),
              "The gradients of recurrent_forward; uses up saved.");
 }

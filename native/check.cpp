@@ -67,6 +67,19 @@ const std::int64_t* check_lengths(const Tensor& t, Size rows, Size steps) {
   return lengths;
 }
 
+// Past a length anything may stand.
+const std::int64_t* check_tokens(const Tensor& t, const Sequence& s) {
+  if (t.kind == Kind::absent) return nullptr;
+  check_tensor(t, Kind::int64, {s.rows, s.steps});
+  const auto* tokens = static_cast<const std::int64_t*>(t.data);
+  for (Size b = 0; b < s.rows; ++b)
+    for (Size i = b * s.steps, end = i + (s.lengths ? s.lengths[b] : s.steps); i < end; ++i)
+      if (tokens[i] < 0 || tokens[i] >= s.distinct)
+        wrong_value("tokens", "expected 0 to " + std::to_string(s.distinct - 1) + ", the rows of x, got " +
+                                  std::to_string(tokens[i]) + " in row " + std::to_string(b));
+  return tokens;
+}
+
 Size bytes_of(const Tensor& t) {
   Size n = t.kind == Kind::int64 ? 8 : t.kind == Kind::boolean ? 1 : 4;
   for (int i = 0; i < t.rank; ++i) n *= t.shape[i];
@@ -94,9 +107,19 @@ bool is_recurrent(const CellLayout& c) { return c.r1.count() > 0; }
 
 void check_sizes(const Arguments& a, const CellLayout& c, Sequence& s) {
   if (a.x.kind != Kind::float32) check_tensor(a.x, Kind::float32, {});
-  if (a.x.rank != 3) wrong_value("x", "expected 3 dimensions (B, T, I), got " + std::to_string(a.x.rank));
-  s.rows = a.x.shape[0];
-  s.steps = a.x.shape[1];
+  const bool tokens = a.tokens.kind != Kind::absent;
+  if (tokens) {
+    if (a.tokens.kind != Kind::int64) check_tensor(a.tokens, Kind::int64, {});
+    if (a.tokens.rank != 2) wrong_value("tokens", "expected 2 dimensions (B, T), got " + std::to_string(a.tokens.rank));
+    if (a.x.rank != 2) wrong_value("x", "expected 2 dimensions (N, G·H) beside tokens, got " + std::to_string(a.x.rank));
+    check_absent(a.w_ih, "given tokens");
+    s.distinct = a.x.shape[0];
+  } else if (a.x.rank != 3) {
+    wrong_value("x", "expected 3 dimensions (B, T, I), got " + std::to_string(a.x.rank));
+  }
+  s.rows = tokens ? a.tokens.shape[0] : a.x.shape[0];
+  s.steps = tokens ? a.tokens.shape[1] : a.x.shape[1];
+  const Size features = a.x.shape[tokens ? 1 : 2];
   s.projected = a.w_ih.kind == Kind::absent;
   if (is_recurrent(c)) {
     if (a.w_hh.kind != Kind::float32) check_tensor(a.w_hh, Kind::float32, {});
@@ -109,18 +132,33 @@ void check_sizes(const Arguments& a, const CellLayout& c, Sequence& s) {
     if (a.h.rank != 2) wrong_value("h", "expected 2 dimensions (B, H), got " + std::to_string(a.h.rank));
     s.hidden = a.h.shape[1];
   }
-  s.inputs = s.projected ? 0 : a.x.shape[2];
+  s.inputs = s.projected ? 0 : features;
   if (s.hidden < 1) wrong_value(is_recurrent(c) ? "w_hh" : "h", "expected at least one hidden unit");
-  product("x", {s.rows, s.steps, std::max<Size>(a.x.shape[2], c.slots * (s.hidden + 16)), 8});
+  product("x", {s.distinct, features, 8});
+  product("x", {s.rows, s.steps, std::max<Size>(features, c.slots * (s.hidden + 16)), 8});
   product("w_hh", {c.gates + 2, s.hidden + 16, s.hidden + s.inputs + 32, 16});
   if (a.threads < 1 || a.threads > 4096) wrong_value("threads", "expected 1 to 4096, got " + std::to_string(a.threads));
   if (!(a.keep_share >= 0.0 && a.keep_share <= 1.0)) wrong_value("keep_share", "expected 0 to 1");
 }
 
+// Layer normalisation: for a cell with one recurrent product, whose biases are then in x and in the shift.
+void check_norm(const Arguments& a, const CellLayout& c, Sequence& s) {
+  if (a.norm.kind == Kind::absent) {
+    check_absent(a.norm_memory, a.cell + " without norm");
+    return;
+  }
+  if (!is_recurrent(c) || c.r2.count() > 0) check_absent(a.norm, a.cell);
+  for (const Tensor* none : {&a.w_ih, &a.tokens, &a.b_ih, &a.b_hh}) check_absent(*none, a.cell + " beside norm");
+  s.norm = floats(a.norm, {2 * c.gates * s.hidden});
+  if (c.has_memory) s.norm_memory = floats(a.norm_memory, {2 * s.hidden});
+  else check_absent(a.norm_memory, a.cell);
+}
+
 void check_parts(const Arguments& a, const CellLayout& c, bool results, Sequence& s) {
   const Size b = s.rows, t = s.steps, h = s.hidden, gates = c.gates * h;
-  s.x = floats(a.x, {b, t, s.projected ? gates : s.inputs});
+  s.x = a.tokens.kind == Kind::absent ? floats(a.x, {b, t, s.projected ? gates : s.inputs}) : floats(a.x, {s.distinct, gates});
   s.lengths = check_lengths(a.lengths, b, t);
+  s.tokens = check_tokens(a.tokens, s);
   s.w_ih = floats(a.w_ih, {gates, s.inputs}, true);
   s.w_hh = floats(a.w_hh, {gates, h}, !is_recurrent(c));
   s.b_ih = floats(a.b_ih, {gates}, true);
@@ -136,6 +174,7 @@ void check_parts(const Arguments& a, const CellLayout& c, bool results, Sequence
     s.keep[0] = static_cast<const std::uint8_t*>(a.keep.data);
     if (c.has_memory) s.keep[1] = s.keep[0] + b * t * h;
   }
+  check_norm(a, c, s);
   s.y = floats(a.y, {b, t, h});
   if (!results) return;
   s.final_state[0] = floats(a.final_h, {b, h});
@@ -149,14 +188,14 @@ void check_saved(const Arguments& a, Sequence& s, bool demanded) {
     real = 0;
     for (Size b = 0; b < s.rows; ++b) real += s.lengths[b];
   }
-  s.saved = floats(a.saved, {saved_floats(s.cell, s.rows, real, s.hidden)}, !demanded);
+  s.saved = floats(a.saved, {saved_floats(s.cell, s.rows, real, s.hidden, s.norm)}, !demanded);
 }
 
 void check_gradients(const GradientArguments& a, const CellLayout& c, const Sequence& s, Gradients& g) {
   const Size b = s.rows, t = s.steps, h = s.hidden, gates = c.gates * h;
   g.y = floats(a.y, {b, t, h}, true);
   g.final_state[0] = floats(a.final_h, {b, h}, true);
-  g.x = floats(a.x, {b, t, s.projected ? gates : s.inputs}, true);
+  g.x = s.tokens ? floats(a.x, {s.distinct, gates}, true) : floats(a.x, {b, t, s.projected ? gates : s.inputs}, true);
   if (!is_recurrent(c))
     for (const Tensor* none : {&a.w_hh, &a.b_ih, &a.b_hh}) check_absent(*none, "without weights");
   g.w_hh = floats(a.w_hh, {gates, h}, true);
@@ -166,6 +205,10 @@ void check_gradients(const GradientArguments& a, const CellLayout& c, const Sequ
   if (s.projected) check_absent(a.w_ih, "given a projected input");
   else g.w_ih = floats(a.w_ih, {gates, s.inputs}, true);
   if (c.extras > 0) g.extra = floats(a.extra, {c.extras * h}, true);
+  if (s.norm) g.norm = floats(a.norm, {2 * gates}, true);
+  else check_absent(a.norm, "without norm");
+  if (s.norm_memory) g.norm_memory = floats(a.norm_memory, {2 * h}, true);
+  else check_absent(a.norm_memory, "without norm_memory");
   if (c.has_memory) {
     g.final_state[1] = floats(a.final_c, {b, h}, true);
     g.state[1] = floats(a.c, {b, h});
@@ -192,8 +235,8 @@ Sequence check(const Arguments& a, const GradientArguments* gradients, Gradients
   s.keep_share = static_cast<float>(a.keep_share);
   check_parts(a, c, !gradients, s);
   check_saved(a, s, gradients != nullptr);
-  const std::vector<const Tensor*> inputs{&a.x,    &a.lengths, &a.w_ih, &a.w_hh, &a.b_ih, &a.b_hh,
-                                          &a.extra, &a.h,      &a.c,    &a.mask, &a.keep};
+  const std::vector<const Tensor*> inputs{&a.x,    &a.lengths, &a.tokens, &a.w_ih, &a.w_hh, &a.b_ih, &a.b_hh,
+                                          &a.extra, &a.h,      &a.c,    &a.mask, &a.keep, &a.norm, &a.norm_memory};
   const std::vector<const Tensor*> results{&a.y, &a.final_h, &a.final_c, &a.saved};
   if (!gradients) {
     check_apart(results, inputs);
@@ -203,7 +246,7 @@ Sequence check(const Arguments& a, const GradientArguments* gradients, Gradients
   const GradientArguments& d = *gradients;
   std::vector<const Tensor*> given{inputs};
   given.insert(given.end(), {&a.y, &d.y, &d.final_h, &d.final_c});
-  check_apart({&a.saved, &d.x, &d.w_ih, &d.w_hh, &d.b_ih, &d.b_hh, &d.extra, &d.h, &d.c}, given);
+  check_apart({&a.saved, &d.x, &d.w_ih, &d.w_hh, &d.b_ih, &d.b_hh, &d.extra, &d.h, &d.c, &d.norm, &d.norm_memory}, given);
   return s;
 }
 
@@ -214,6 +257,12 @@ RegionCall check_region(const RegionArguments& a, RegionGradients* g) {
   c.rows = a.x.shape[0], c.steps = a.x.shape[1], c.width = a.x.shape[2];
   c.filters = a.weight.shape[0], c.size = a.weight.shape[1];
   if (c.filters < 1 || c.size < 1 || c.width < 1) wrong_value("weight", "expected at least one filter, step and feature");
+  if (a.winner.kind != Kind::int32) check_tensor(a.winner, Kind::int32, {});
+  if (a.winner.rank != 3) wrong_value("winner", "expected 3 dimensions (B, K, F), got " + std::to_string(a.winner.rank));
+  c.kept = a.winner.shape[1];
+  if (c.kept < 1) wrong_value("winner", "expected at least one answer a filter");
+  product("winner", {c.rows, c.kept, c.filters + 64, 64});
+  product("winner", {c.kept, 4096, 64});
   if (c.steps > (Size{1} << 31) - 1) wrong_value("x", "too many steps");
   product("x", {c.rows, c.steps, c.width, 4});
   product("weight", {c.filters + 16, c.size + 1, c.width, 4});
@@ -224,22 +273,22 @@ RegionCall check_region(const RegionArguments& a, RegionGradients* g) {
   c.bias = floats(a.bias, {c.filters}, true);
   if (a.lengths.kind == Kind::absent) wrong_value("lengths", "expected a tensor");
   c.lengths = check_lengths(a.lengths, c.rows, c.steps);
-  check_tensor(a.winner, Kind::int32, {c.rows, c.filters});
+  check_tensor(a.winner, Kind::int32, {c.rows, c.kept, c.filters});
   c.winner = static_cast<std::int32_t*>(a.winner.data);
   if (!g) {
-    c.y = floats(a.y, {c.rows, c.filters});
+    c.y = floats(a.y, {c.rows, c.kept, c.filters});
     check_apart({&a.y, &a.winner}, {&a.x, &a.lengths, &a.weight, &a.bias});
     return c;
   }
-  g->y = floats(a.d_y, {c.rows, c.filters});
+  g->y = floats(a.d_y, {c.rows, c.kept, c.filters});
   g->x = floats(a.d_x, {c.rows, c.steps, c.width}, true);
   g->weight = floats(a.d_weight, {c.filters, c.size, c.width}, true);
   g->bias = floats(a.d_bias, {c.filters}, true);
   check_apart({&a.d_x, &a.d_weight, &a.d_bias}, {&a.x, &a.lengths, &a.weight, &a.winner, &a.d_y});
   for (Size row = 0; row < c.rows; ++row)
-    for (Size f = 0; f < c.filters; ++f) {
-      const std::int32_t w = c.winner[row * c.filters + f];
-      if (w < 0 || w > std::max<Size>(0, c.lengths[row] - c.size)) wrong_value("winner", "a window lies outside its text");
+    for (Size i = 0; i < c.kept * c.filters; ++i) {
+      const std::int32_t w = c.winner[row * c.kept * c.filters + i];
+      if (w < (c.kept > 1 ? -1 : 0) || w > std::max<Size>(0, c.lengths[row] - c.size)) wrong_value("winner", "a window lies outside its text");
     }
   return c;
 }

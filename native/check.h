@@ -24,7 +24,7 @@ struct Tensor {
 
 struct Arguments {
   std::string cell;
-  Tensor x, lengths, w_ih, w_hh, b_ih, b_hh, extra, h, c, mask, keep;
+  Tensor x, lengths, tokens, w_ih, w_hh, b_ih, b_hh, extra, h, c, mask, keep, norm, norm_memory;
   double keep_share = 0.0;
   bool reverse = false;
   Size threads = 1;
@@ -33,7 +33,7 @@ struct Arguments {
 
 struct GradientArguments {
   Tensor y, final_h, final_c;
-  Tensor x, w_ih, w_hh, b_ih, b_hh, extra, h, c;
+  Tensor x, w_ih, w_hh, b_ih, b_hh, extra, h, c, norm, norm_memory;
 };
 
 struct WrongType : std::runtime_error {

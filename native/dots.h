@@ -7,15 +7,20 @@
 
 namespace unspool {
 
-// sums[m·N + n] = a[m] · w[n] for M rows and N outputs; M·N = 8.
+// sums[m·N + n] = a[m] · w[n] for M rows and N outputs; M·N = 8. `ahead`: from w to what is read after it, which one
+// row does not keep the core busy long enough to wait for.
 template <class V, int M, int N>
-inline void dot_block(const float* a, Size lda, const float* const* w, Size depth, float* sums) {
+inline void dot_block(const float* a, Size lda, const float* const* w, Size depth, float* sums, Size ahead = 0) {
   static_assert(M * N == 8);
   V part[8];
   UNSPOOL_UNROLL
   for (int i = 0; i < 8; ++i) part[i] = V::zero();
   Size k = 0;
   for (; k + V::width <= depth; k += V::width) {
+    if constexpr (M == 1) {
+      UNSPOOL_UNROLL
+      for (int n = 0; n < N; ++n) __builtin_prefetch(w[n] + ahead + k);
+    }
     UNSPOOL_UNROLL
     for (int m = 0; m < M; ++m) {
       const V x = V::load(a + m * lda + k);
@@ -56,7 +61,7 @@ inline void dots(Size rows, const float* a, Size lda, const float* w, Size outpu
         }
       }
     if (m == rows) continue;
-    dot_block<V, 1, 8>(a + m * lda, lda, row, depth, sums);
+    dot_block<V, 1, 8>(a + m * lda, lda, row, depth, sums, n + 16 <= outputs ? 8 * depth : 0);
     for (Size j = 0; j < real; ++j) put(m, n + j, sums[j]);
   }
 }

@@ -22,9 +22,9 @@ constexpr Read read_of() {
 }
 
 // Floats of scratch that one group needs when `members` threads work on it.
-constexpr Size forward_scratch(const CellLayout& c, const Operand& o, Size units, Size rows, Size members = 1) {
+constexpr Size forward_scratch(const CellLayout& c, const Operand& o, Size units, Size rows, bool norm, Size members = 1) {
   const Size operand = (o.width() + units + kGuard) * 2, sums = 4 * kBlock * members;
-  return rows * (operand + 2 * units + sums + (c.second_gate >= 0 ? c.slots * units : 0)) + 8 * kGuard;
+  return rows * (operand + 2 * units + sums + (c.second_gate >= 0 || norm ? c.slots * units : 0)) + 8 * kGuard;
 }
 
 template <class V, class C>
@@ -42,7 +42,7 @@ class ForwardRun {
     state_ = take(scratch, n * units_);
     memory_ = take(scratch, n * units_);
     sums_ = take(scratch, n * 4 * kBlock * team.count) + n * 4 * kBlock * team.index;
-    gates_ = take(scratch, cell.second_gate >= 0 ? n * cell.slots * units_ : 0);
+    gates_ = take(scratch, two || p_.norm ? n * cell.slots * units_ : 0);
   }
 
   void run() {
@@ -117,6 +117,8 @@ class ForwardRun {
       for (Size i = 0; i < active; ++i)
         std::memcpy(operand_ + i * stride_ + p_.operand.second, p_.s.x + p_.at(row(i), step) * p_.s.inputs,
                     static_cast<std::size_t>(p_.s.inputs) * sizeof(float));
+    if constexpr (!two && read != Read::normalised)
+      if (p_.norm) return take_normalised_step(step, active);
     if constexpr (two) {
       for (Size u = first_; u < last_; u += block) {
         multiply_slots(step, cell.r1, u);
@@ -180,7 +182,7 @@ class ForwardRun {
   Start projected(Size step, int slot, Size u, float* sums) {
     const Size width = cell.gates * hidden_;
     for (Size i = 0; i < active_; ++i) {
-      const float* x = p_.s.x + p_.at(row(i), step) * width + cell.gate_of[slot] * hidden_;
+      const float* x = p_.s.x + p_.projection_at(row(i), step) * width + cell.gate_of[slot] * hidden_;
       for (Size v = u; v < end_of(u); v += V::width)
         (V::load_first(x + v, hidden_ - v) + V::load(p_.bias + slot * units_ + v)).store(sums + i * block + v - u);
     }
@@ -202,24 +204,95 @@ class ForwardRun {
 
   // The step of eight units, from pre-activations to the next state.
   void move_units(Size step, Size i, Size v, Size offset) {
-    const Size b = row(i), n = p_.start[b] + step, at = i * units_ + v;
+    const Size n = p_.start[row(i)] + step, at = i * units_ + v;
     V slots[4];
     for (int slot = 0; slot < cell.slots; ++slot)
       slots[slot] = two && cell.r1.has(slot) ? V::load(gates_ + (i * cell.slots + slot) * units_ + v)
                                              : sum(slot, i, v, offset);
+    Units<V> u = compute(slots, at, v);
+    u.new_state = zoned_out(0, u.state, u.new_state, row(i), step, v);
+    u.new_state.store(state_ + at);
+    remember(step, i, v, u);
+    if (p_.s.saved) save(slots, u, n, i, v);
+    if constexpr (read != Read::normalised) show(step, i, v, u.new_state);
+  }
+
+  Units<V> compute(V* slots, Size at, Size v) const {
     Units<V> u{V::load(state_ + at), V::zero(), V::zero(), V::zero(), {}};
     if constexpr (cell.has_memory) u.memory = V::load(memory_ + at);
     if constexpr (cell.has_memory && cell.extras > 0)
       for (int k = 0; k < cell.extras; ++k) u.extra[k] = V::load(p_.extra + k * units_ + v);
     C::forward(slots, u);
-    u.new_state = zoned_out(0, u.state, u.new_state, b, step, v);
-    u.new_state.store(state_ + at);
+    return u;
+  }
+
+  void remember(Size step, Size i, Size v, Units<V>& u) {
     if constexpr (cell.has_memory) {
-      u.new_memory = zoned_out(1, u.memory, u.new_memory, b, step, v);
-      u.new_memory.store(memory_ + at);
+      u.new_memory = zoned_out(1, u.memory, u.new_memory, row(i), step, v);
+      u.new_memory.store(memory_ + i * units_ + v);
     }
+  }
+
+  // With layer normalisation: all products of a row first, because their mean and variance are over all of its units.
+  void take_normalised_step(Size step, Size active) {
+    const Size wide = cell.slots * units_;
+    for (int slot = cell.r1.begin; slot < cell.r1.end; ++slot)
+      for (Size u = 0; u < units_; u += block) {
+        float* to = gates_ + slot * units_ + u;
+        const float* h = operand_ + p_.operand.second + p_.operand.input;
+        if (p_.few.rows)
+          dots<V>(active, h, stride_, p_.s.w_hh + (cell.gate_of[slot] * hidden_ + u) * hidden_,
+                  std::min(block, hidden_ - u), hidden_, to, wide, {nullptr, 0});
+        else
+          multiply<V>(active, h, stride_, hidden_, p_.panel[slot] + u * hidden_, std::min(block, units_ - u), to, wide,
+                      {nullptr, 0});
+      }
+    for (Size i = 0; i < active; ++i) {
+      float* row_of = gates_ + i * wide;
+      const Moments m = moments<V>(row_of + cell.r1.begin * units_, hidden_, cell.r1.count(), units_);
+      if (p_.s.saved) p_.scale[p_.start[row(i)] + step] = m.scale;
+      for (Size v = 0; v < units_; v += V::width) move_normalised(step, i, v, row_of, m);
+      if constexpr (cell.has_memory) show_memory(step, i, row_of);
+    }
+  }
+
+  void move_normalised(Size step, Size i, Size v, float* row_of, const Moments& m) {
+    const Size b = row(i), n = p_.start[b] + step, at = i * units_ + v;
+    const float* x = p_.s.x + p_.projection_at(b, step) * cell.gates * hidden_;
+    V slots[4];
+    for (int slot = 0; slot < cell.slots; ++slot) {
+      slots[slot] = V::load(p_.bias + slot * units_ + v);
+      if (cell.x.has(slot)) slots[slot] = slots[slot] + V::load_first(x + cell.gate_of[slot] * hidden_ + v, hidden_ - v);
+      if (!cell.r1.has(slot)) continue;
+      const V normed = normalised<V>(row_of + slot * units_, m, v, hidden_);
+      if (p_.s.saved) normed.store(p_.normed + (n * cell.r1.count() + slot - cell.r1.begin) * units_ + v);
+      const float* gain = p_.norm + slot * units_ + v;
+      slots[slot] = slots[slot] + V::fma(normed, V::load(gain), V::load(gain + cell.slots * units_));
+    }
+    Units<V> u = compute(slots, at, v);
+    if constexpr (cell.has_memory) {  // shown when all of it is known; the products in row_of are used up
+      u.new_memory.store(row_of + v);
+      slots[C::o].store(row_of + units_ + v);
+    } else {
+      u.new_state = zoned_out(0, u.state, u.new_state, b, step, v);
+      u.new_state.store(state_ + at);
+      show(step, i, v, u.new_state);
+    }
+    remember(step, i, v, u);
     if (p_.s.saved) save(slots, u, n, i, v);
-    if constexpr (read != Read::normalised) show(step, i, v, u.new_state);
+  }
+
+  // h = o ⊙ φ(LN(c))
+  void show_memory(Size step, Size i, const float* memory) {
+    const Moments m = moments<V>(memory, hidden_);
+    for (Size v = 0; v < units_; v += V::width) {
+      const V gain = V::load(p_.norm_memory + v), shift = V::load(p_.norm_memory + units_ + v);
+      const V seen = hyperbolic_tangent(V::fma(normalised<V>(memory, m, v, hidden_), gain, shift));
+      V state = V::load(state_ + i * units_ + v);
+      state = zoned_out(0, state, V::load(memory + units_ + v) * seen, row(i), step, v);
+      state.store(state_ + i * units_ + v);
+      show(step, i, v, state);
+    }
   }
 
   V zoned_out(int which, V before, V after, Size b, Size step, Size v) const {

@@ -16,16 +16,19 @@ struct Moments {
   float mean, scale;  // scale: 1 / standard deviation
 };
 
+// Over `parts` stretches of `hidden` floats, `stride` apart.
 template <class V>
-inline Moments moments(const float* row, Size hidden) {
+inline Moments moments(const float* row, Size hidden, Size parts = 1, Size stride = 0) {
   V sum = V::zero(), squares = V::zero();
-  for (Size u = 0; u < hidden; u += V::width) sum = sum + V::load_first(row + u, hidden - u);
-  const float mean = sum.sum() / static_cast<float>(hidden);
-  for (Size u = 0; u < hidden; u += V::width) {
-    const V off = (V::load_first(row + u, hidden - u) - V::all(mean)) * real_units<V>(u, hidden);
-    squares = V::fma(off, off, squares);
-  }
-  const V variance = V::all(squares.sum() / static_cast<float>(hidden) + kNormEpsilon);
+  for (Size k = 0; k < parts; ++k)
+    for (Size u = 0; u < hidden; u += V::width) sum = sum + V::load_first(row + k * stride + u, hidden - u);
+  const float count = static_cast<float>(parts * hidden), mean = sum.sum() / count;
+  for (Size k = 0; k < parts; ++k)
+    for (Size u = 0; u < hidden; u += V::width) {
+      const V off = (V::load_first(row + k * stride + u, hidden - u) - V::all(mean)) * real_units<V>(u, hidden);
+      squares = V::fma(off, off, squares);
+    }
+  const V variance = V::all(squares.sum() / count + kNormEpsilon);
   return {mean, (V::all(1.0f) / V::square_root(variance)).sum() / static_cast<float>(V::width)};
 }
 

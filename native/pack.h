@@ -48,6 +48,15 @@ void pack_extras(const Plan& p) {
   for (int k = 0; k < p.cell.extras; ++k)
     for (Size u = 0; u < p.units; ++u)
       p.extra[k * p.units + u] = u < p.s.hidden ? p.s.extra[k * p.s.hidden + u] : 0.0f;
+  if (!p.norm) return;
+  const Size h = p.s.hidden;
+  for (int half = 0; half < 2; ++half)
+    for (Size u = 0; u < p.units; ++u) {
+      for (int slot = 0; slot < p.cell.slots; ++slot)
+        p.norm[(half * p.cell.slots + slot) * p.units + u] =
+            u < h && p.cell.r1.has(slot) ? p.s.norm[(half * p.cell.gates + p.cell.gate_of[slot]) * h + u] : 0.0f;
+      if (p.cell.has_memory) p.norm_memory[half * p.units + u] = u < h ? p.s.norm_memory[half * h + u] : 0.0f;
+    }
 }
 
 // Panels of a backward product: depth = (slots of `range`) × units, columns = those of the weight matrix.

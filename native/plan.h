@@ -44,23 +44,30 @@ struct Plan {
   float* panel[4];
   float* bias;
   float* extra;
+  float* norm;         // null without normalisation; gains of the slots (slots·units), then shifts
+  float* norm_memory;  // gain, shift (units each)
   // Packed for the backward pass: (slots·units) × H or I.
   float* back_x;
   float* back_r1;
   float* back_r2;
-  float* row_extra;  // (B, extras, units): gradients of the extras, row by row
+  Size row_extras;   // extras, gains and shifts of the slots of r1, gain and shift of the memory
+  float* row_extra;  // (B, row_extras, units): their gradients, row by row
 
   // Regions of `saved`, by saved row n = start[row] + step (steps in the order of processing).
   float* slots;   // (n, slots·units)
   float* states;  // (n, units): c, or the raw state where the output is not it
   float* second;  // (n, units): second gate times the state as it was read
   float* first;   // (B, units): the initial state as it is read
+  float* normed;  // (n, slots of r1 · units): normalised products
+  float* scale;   // (n): 1 / standard deviation of each
 
   Size row(Size group, Size i) const { return order[group + i * groups]; }
   Size rows_in(Size group) const { return (s.rows - group + groups - 1) / groups; }
   // The step of time that a row reads at its `step`-th turn.
   Size time(Size row, Size step) const { return s.reverse ? length[row] - 1 - step : step; }
   Size at(Size row, Size step) const { return row * s.steps + time(row, step); }
+  // The row of a projected x that a row reads at its `step`-th turn.
+  Size projection_at(Size row, Size step) const { return s.tokens ? s.tokens[at(row, step)] : at(row, step); }
 };
 
 constexpr Size kGuard = 16;  // floats between scratch rows' ends and the next array: panels may be written whole

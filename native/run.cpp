@@ -26,6 +26,8 @@ const std::vector<Named>& present() {
         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw"))
       all.push_back({"avx512", &avx512_target});
     if (avx2) all.push_back({"avx2", &avx2_target});
+#elif defined(UNSPOOL_NEON)
+    all.push_back({"neon", &neon_target});  // part of every aarch64 CPU
 #endif
     all.push_back({"scalar", &scalar_target});
     return all;
@@ -100,6 +102,9 @@ Plan make_plan(const Sequence& s, const Gradients& g, const Rows& rows) {
   p.states = p.slots + p.real_steps * p.cell.slots * p.units;
   p.second = p.states + (p.cell.keeps_state ? p.real_steps * p.units : 0);
   p.first = p.second + (p.cell.second_gate >= 0 ? p.real_steps * p.units : 0);
+  p.normed = p.first + s.rows * p.units;
+  p.scale = p.normed + p.real_steps * p.cell.r1.count() * p.units;
+  p.row_extras = p.cell.extras + (s.norm ? 2 * p.cell.r1.count() : 0) + (s.norm_memory ? 2 : 0);
   return p;
 }
 
@@ -112,6 +117,13 @@ void with_workspace(const Place& place) {
   place(counted);
   Pieces handed(workspace().reserve(counted.used()));
   place(handed);
+}
+
+void take_extras(Plan& p, Pieces& pieces) {
+  p.extra = pieces.take(p.cell.extras * p.units);
+  if (!p.s.norm) return;
+  p.norm = pieces.take(2 * p.cell.slots * p.units + 16);  // never null once handed out
+  p.norm_memory = pieces.take(2 * p.units);
 }
 
 constexpr Size kFewRows = 4;             // so few, or so few rows and steps, that packing the weights takes longer
@@ -132,13 +144,13 @@ void forward_few(Sequence s) {
   p.groups = 1;  // whatever a plan for packed weights would have chosen for so many rows
   p.group_rows = s.rows;
   const Size width = p.cell.gates * s.hidden;
-  const int members = !s.w_hh || width * s.hidden * s.rows < kWorthSharing ? 1 : threads;
+  const int members = !s.w_hh || s.norm || width * s.hidden * s.rows < kWorthSharing ? 1 : threads;
   float* scratch = nullptr;
   with_workspace([&](Pieces& pieces) {
     if (project) p.few.projection = pieces.take(s.rows * s.steps * width);
     p.bias = pieces.take(p.cell.slots * p.units);
-    p.extra = pieces.take(p.cell.extras * p.units);
-    scratch = pieces.take(forward_scratch(p.cell, p.operand, p.units, p.group_rows, members));
+    take_extras(p, pieces);
+    scratch = pieces.take(forward_scratch(p.cell, p.operand, p.units, p.group_rows, s.norm, members));
   });
   if (project) p.s.x = p.few.projection;
   target()->pack_forward(p);
@@ -146,14 +158,23 @@ void forward_few(Sequence s) {
   workspace().release_beyond_bound();
 }
 
-float* reduce_extras(const Plan& p, float* to) {
-  for (Size k = 0; k < p.cell.extras; ++k)
-    for (Size u = 0; u < p.s.hidden; ++u) {
-      float sum = 0.0f;
-      for (Size b = 0; b < p.s.rows; ++b) sum += p.row_extra[(b * p.cell.extras + k) * p.units + u];
-      to[k * p.s.hidden + u] = sum;
-    }
-  return to;
+// to[0..H) = the sum over the rows of their k-th extra gradient.
+void reduce_extra(const Plan& p, Size k, float* to) {
+  for (Size u = 0; u < p.s.hidden; ++u) {
+    float sum = 0.0f;
+    for (Size b = 0; b < p.s.rows; ++b) sum += p.row_extra[(b * p.row_extras + k) * p.units + u];
+    to[u] = sum;
+  }
+}
+
+void reduce_extras(const Plan& p) {
+  const Size h = p.s.hidden, parts = p.cell.r1.count();
+  for (Size k = 0; p.g.extra && k < p.cell.extras; ++k) reduce_extra(p, k, p.g.extra + k * h);
+  for (Size k = 0; p.g.norm && k < 2 * parts; ++k) {
+    const Size gate = p.cell.gate_of[p.cell.r1.begin + k % parts];
+    reduce_extra(p, p.cell.extras + k, p.g.norm + (k / parts * p.cell.gates + gate) * h);
+  }
+  for (Size k = 0; p.g.norm_memory && k < 2; ++k) reduce_extra(p, p.row_extras - 2 + k, p.g.norm_memory + k * h);
 }
 
 void weight_gradients(const Plan& p, Size threads, float* scratch, Size scratch_each) {
@@ -192,12 +213,13 @@ std::string target_name() {
 
 const CellLayout& layout_of(Cell cell) { return kLayouts[static_cast<int>(cell)]; }
 
-Size saved_floats(Cell cell, Size rows, Size real_steps, Size hidden) {
+Size saved_floats(Cell cell, Size rows, Size real_steps, Size hidden, bool norm) {
   const CellLayout& c = layout_of(cell);
-  const Size vectors = c.slots + (c.keeps_state ? 1 : 0) + (c.second_gate >= 0 ? 1 : 0);
+  const Size vectors = c.slots + (c.keeps_state ? 1 : 0) + (c.second_gate >= 0 ? 1 : 0) + (norm ? c.r1.count() : 0);
   Size all, size;
   if (__builtin_mul_overflow(real_steps, vectors, &all) || __builtin_add_overflow(all, rows, &all) ||
-      __builtin_mul_overflow(all, padded(hidden, target()->width), &size) || size > (Size{1} << 58))
+      __builtin_mul_overflow(all, padded(hidden, target()->width), &size) ||
+      __builtin_add_overflow(size, norm ? real_steps : 0, &size) || size > (Size{1} << 58))
     throw std::bad_alloc();
   return size;
 }
@@ -206,12 +228,12 @@ void forward(const Sequence& s) {
   if (!s.saved && (s.rows <= kFewRows || s.rows * s.steps <= kFewSums)) return forward_few(s);
   const Rows rows = sort_rows(s);
   Plan p = make_plan(s, {}, rows);
-  const Size each = forward_scratch(p.cell, p.operand, p.units, p.group_rows);
+  const Size each = forward_scratch(p.cell, p.operand, p.units, p.group_rows, s.norm);
   float* scratch = nullptr;
   with_workspace([&](Pieces& pieces) {
     for (int slot = 0; slot < p.cell.slots; ++slot) p.panel[slot] = pieces.take(depth_of(p, slot) * (p.units + 8));
     p.bias = pieces.take(p.cell.slots * p.units);
-    p.extra = pieces.take(p.cell.extras * p.units);
+    take_extras(p, pieces);
     scratch = pieces.take(p.groups * each);
   });
   target()->pack_forward(p);
@@ -229,8 +251,8 @@ void backward(const Sequence& s, const Gradients& g) {
   const bool weights = g.w_ih || g.w_hh || g.b_ih || g.b_hh;
   float *scratch = nullptr, *weight_scratch = nullptr;
   with_workspace([&](Pieces& pieces) {
-    p.extra = pieces.take(p.cell.extras * p.units);
-    p.row_extra = pieces.take(p.cell.extras * p.units * s.rows);
+    take_extras(p, pieces);
+    p.row_extra = pieces.take(p.row_extras * p.units * s.rows);
     p.back_r1 = pieces.take(p.cell.r1.count() * p.units * (p.units + 8));
     p.back_r2 = pieces.take(p.cell.r2.count() * p.units * (p.units + 8));
     p.back_x = pieces.take(g.x && !s.projected ? p.cell.x.count() * p.units * (padded(s.inputs, kPanel)) : 0);
@@ -241,7 +263,9 @@ void backward(const Sequence& s, const Gradients& g) {
   parallel(s.threads, p.groups,
            [&](Size group) { target()->backward[static_cast<int>(s.cell)](p, group, scratch + group * each); });
   if (weights) weight_gradients(p, threads, weight_scratch, each_weights);
-  if (g.extra) reduce_extras(p, g.extra);
+  if (g.x && s.tokens)
+    parallel(s.threads, s.threads, [&](Size part) { target()->scatter_to_tokens(p, part, s.threads); });
+  reduce_extras(p);
   workspace().release_beyond_bound();
 }
 

@@ -7,6 +7,9 @@
 
 #if defined(_OPENMP)
 #include <omp.h>
+#elif defined(UNSPOOL_STD_THREADS)  // ThreadSanitizer knows these, and cannot look into the OpenMP runtime
+#include <thread>
+#include <vector>
 #endif
 #if defined(__SSE2__)
 #include <xmmintrin.h>
@@ -28,6 +31,16 @@ class FlushDenormals {
 
  private:
   unsigned before_;
+#elif defined(__aarch64__)
+ public:
+  FlushDenormals() {
+    __asm__ volatile("mrs %0, fpcr" : "=r"(before_));
+    __asm__ volatile("msr fpcr, %0" : : "r"(before_ | (std::uint64_t{1} << 24)));
+  }
+  ~FlushDenormals() { __asm__ volatile("msr fpcr, %0" : : "r"(before_)); }
+
+ private:
+  std::uint64_t before_;
 #endif
 };
 
@@ -66,6 +79,20 @@ class Workspace {
 // The calling thread's block (run.cpp).
 Workspace& workspace();
 
+#if !defined(_OPENMP) && defined(UNSPOOL_STD_THREADS)
+// Calls work(i) on thread i of `threads`.
+template <class Work>
+void on_threads(int threads, const Work& work) {
+  std::vector<std::thread> all;
+  for (int i = 0; i < threads; ++i)
+    all.emplace_back([&work, i] {
+      const FlushDenormals flush;
+      work(i);
+    });
+  for (std::thread& one : all) one.join();
+}
+#endif
+
 // Calls work(0) ... work(count - 1) on at most `threads` threads.
 template <class Work>
 void parallel(int threads, Size count, const Work& work) {
@@ -75,6 +102,13 @@ void parallel(int threads, Size count, const Work& work) {
     for (Size i = 0; i < count; ++i) work(i);
     return;
   }
+#if !defined(_OPENMP) && defined(UNSPOOL_STD_THREADS)
+  std::atomic<Size> next{0};
+  on_threads(threads, [&](int) {
+    for (Size i = next++; i < count; i = next++) work(i);
+  });
+  return;
+#endif
 #if defined(_OPENMP)
 #pragma omp parallel num_threads(threads)
 #endif
@@ -106,6 +140,9 @@ void together(int threads, const Work& work) {
     work(Team{omp_get_thread_num(), count, barrier});
   }
   delete barrier;
+#elif defined(UNSPOOL_STD_THREADS)
+  Barrier barrier(threads);
+  on_threads(threads, [&](int i) { work(Team{i, threads, &barrier}); });
 #else
   work(Team{});
 #endif

@@ -14,6 +14,7 @@ struct Target {
   void (*forward[static_cast<int>(Cell::count)])(const Plan&, Size group, float* scratch, Team team);
   void (*backward[static_cast<int>(Cell::count)])(const Plan&, Size group, float* scratch);
   void (*weight_gradients)(const Plan&, Size first_panel, Size last_panel, float* scratch);
+  void (*scatter_to_tokens)(const Plan&, Size part, Size parts);
   void (*region_pack)(const RegionCall&, float* panels);
   void (*region_forward)(const RegionCall&, const float* panels, Size row, float* scratch);
   void (*region_input_gradient)(const RegionCall&, const RegionGradients&, Size row);
@@ -24,5 +25,6 @@ struct Target {
 extern const Target scalar_target;
 extern const Target avx2_target;
 extern const Target avx512_target;
+extern const Target neon_target;
 
 }  // namespace unspool

@@ -2,5 +2,5 @@
 #include "target_kernels.h"
 
 namespace unspool {
-const Target avx512_target = target_of<Avx512, Ymm<1>>();
+const Target avx512_target = target_of<Avx512>();
 }  // namespace unspool

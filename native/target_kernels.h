@@ -40,7 +40,7 @@ template <class V, class R, class... C>
 constexpr Target make_target() {
   static_assert(sizeof...(C) == static_cast<int>(Cell::count));
   return {static_cast<int>(V::width), pack_for_forward<V>, pack_backward<V>, {forward_group<V, C>...}, {backward_group<V, C>...},
-          weight_gradient_panels<V>, region_pack<R>, region_forward<R>, region_input_gradient<R>,
+          weight_gradient_panels<V>, scatter_to_tokens<V>, region_pack<R>, region_forward<R>, region_input_gradient<R>,
           region_weight_gradient<R>, activate<V>};
 }
 // V: the vectors of the cells; R: those of the region convolution.

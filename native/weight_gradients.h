@@ -19,6 +19,25 @@ constexpr Size gradient_scratch(const Operand& o, Size panels) {
   return kChunk * (o.width() + kGuard + kBlock) + panels * (o.width() + 1) * kPanel + 3 * kGuard;
 }
 
+// Gradients of the distinct tokens' projections: those of `part`, of every `parts`, summed in the order of the steps.
+template <class V>
+void scatter_to_tokens(const Plan& p, Size part, Size parts) {
+  const Size h = p.s.hidden, width = p.cell.gates * h;
+  for (Size t = part; t < p.s.distinct; t += parts)
+    std::memset(p.g.x + t * width, 0, static_cast<std::size_t>(width) * sizeof(float));
+  for (Size row = 0, n = 0; row < p.s.rows; ++row)
+    for (Size step = 0; step < p.length[row]; ++step, ++n) {
+      const Size token = p.projection_at(row, step);
+      if (token % parts != part) continue;
+      for (int slot = p.cell.x.begin; slot < p.cell.x.end; ++slot) {
+        const float* from = p.slots + (n * p.cell.slots + slot) * p.units;
+        float* to = p.g.x + token * width + p.cell.gate_of[slot] * h;
+        for (Size u = 0; u < h; u += V::width)
+          (V::load_first(to + u, h - u) + V::load(from + u)).store_first(to + u, h - u);
+      }
+    }
+}
+
 template <class V>
 class WeightGradients {
  public:

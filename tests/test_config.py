@@ -83,7 +83,9 @@ def test_a_setting_without_effect_is_refused_for_every_model(model: str) -> None
         value = getattr(DEFAULTS, name)
         given = {
             "model": model,
-            name: {"output": "crf", "scheme": "bio", "decoder": "gru"}.get(name, 1) if value is None else value,
+            name: {"output": "crf", "scheme": "bio", "decoder": "gru", "target_level": "char"}.get(name, 1)
+            if value is None
+            else value,
         }
         if name in ("model", "level", "minutes"):
             assert name == "minutes" or uses(model, name)

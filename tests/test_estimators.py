@@ -203,7 +203,8 @@ def test_a_setting_without_effect_is_refused_in_fit() -> None:
 
 
 def test_the_public_names_exist() -> None:
-    assert sorted(unspool.__all__) == ["LanguageModel", "SequenceClassifier", "SequenceTagger", "__version__", "nn"]
+    classes = ["LanguageModel", "SequenceClassifier", "SequenceTagger", "Translator"]
+    assert sorted(unspool.__all__) == [*classes, "__version__", "nn"]
     assert all(getattr(unspool, name) is not None for name in unspool.__all__)
 
 

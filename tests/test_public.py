@@ -79,7 +79,7 @@ def test_only_files_opens_for_writing() -> None:
         assert module.name == "files.py" or not found & writing, module
 
 
-PUBLIC = ["LanguageModel", "SequenceClassifier", "SequenceTagger", "__version__", "nn"]
+PUBLIC = ["LanguageModel", "SequenceClassifier", "SequenceTagger", "Translator", "__version__", "nn"]
 LAYERS = {
     "RNN", "GRU", "LSTM", "PeepholeLSTM", "PrototypeLSTM", "NormalisedPrototypeLSTM", "PseudoLSTM", "MinGRU", "QRNN",
     "RECURRENT", "TextConv", "StackedConv", "DilatedConv", "ConvPool", "Embedding", "VariationalDropout",
@@ -97,6 +97,7 @@ def test_public_names_are_the_listed_ones() -> None:
         assert isinstance(value, dict) or value.__doc__, name
     assert unspool.SequenceClassifier.__doc__
     assert unspool.SequenceTagger.__doc__
+    assert unspool.Translator.__doc__
     with pytest.raises(AttributeError, match="no attribute 'Sequenceclassifier'"):
         unspool.Sequenceclassifier  # noqa: B018
 

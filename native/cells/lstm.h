@@ -29,10 +29,20 @@ struct LstmCell {
 
   template <class V>
   static void backward(const V* p, const Units<V>& u, UnitGradients<V>& grad, V* d) {
-    const V memory = V::fma(p[f], u.memory, p[i] * p[g]);  // c': computing it again is cheaper than reading it
-    const V squashed = hyperbolic_tangent(memory);
+    const V memory = new_memory(p, u), squashed = hyperbolic_tangent(memory);
+    grad.memory = V::fma(grad.state * p[o], tanh_slope(squashed), grad.memory);
+    backward_shown(p, u, grad, d, memory, squashed);
+  }
+
+  // c': computing it again is cheaper than reading it
+  template <class V>
+  static V new_memory(const V* p, const Units<V>& u) { return V::fma(p[f], u.memory, p[i] * p[g]); }
+
+  // Given what was shown of c', and with the gradient through it in grad.memory.
+  template <class V>
+  static void backward_shown(const V* p, const Units<V>& u, UnitGradients<V>& grad, V* d, V memory, V squashed) {
     d[o] = grad.state * squashed * sigmoid_slope(p[o]);
-    V to_memory = V::fma(grad.state * p[o], tanh_slope(squashed), grad.memory);
+    V to_memory = grad.memory;
     if constexpr (Peepholes) to_memory = V::fma(d[o], u.extra[2], to_memory);
     d[i] = to_memory * p[g] * sigmoid_slope(p[i]);
     d[f] = to_memory * u.memory * sigmoid_slope(p[f]);

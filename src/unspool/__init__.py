@@ -11,25 +11,20 @@ from unspool._version import __version__
 
 if TYPE_CHECKING:
     from unspool import nn
-    from unspool.estimators import SequenceClassifier, SequenceTagger
-    from unspool.language_model import LanguageModel
+    from unspool.estimators import LanguageModel, SequenceClassifier, SequenceTagger, Translator
 
-__all__ = ["LanguageModel", "SequenceClassifier", "SequenceTagger", "__version__", "nn"]
+__all__ = ["LanguageModel", "SequenceClassifier", "SequenceTagger", "Translator", "__version__", "nn"]
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("SequenceClassifier", "SequenceTagger"):
-        from unspool import estimators
-
-        return getattr(estimators, name)
-    if name == "LanguageModel":
-        from unspool.language_model import LanguageModel
-
-        return LanguageModel
     if name == "nn":
         import unspool.nn as module
 
         return module
+    if name in __all__:
+        from unspool import estimators
+
+        return getattr(estimators, name)
     raise AttributeError(f"module 'unspool' has no attribute {name!r}")
 
 

@@ -69,6 +69,7 @@ class Settings(BaseModel):
     model: str = Field("lstm", description="Network: " + ", ".join((*CELLS, *CNNS, "cnn-<cell>", "bow")))
 
     level: Level | None = Field(None, description="Token level; found from the texts when not given")
+    target_level: Level | None = Field(None, description="Token level of the target; that of the source if not given")
     lowercase: bool | None = Field(None, description="Fold case; by default at level word only")
     min_count: int | None = Field(None, ge=1, le=10**6, description="A token seen less often in training is unknown")
     max_vocabulary: int | None = Field(None, ge=1, le=10**7, description="Most frequent tokens kept")
@@ -104,7 +105,7 @@ class Settings(BaseModel):
         2, ge=1, le=32, description="Recurrent layers of the decoder; the attention follows the first"
     )
     input_feeding: bool = Field(False, description="The decoder also reads its own last readout, step by step")
-    joint: bool = Field(True, description="One vocabulary for both sides of the pairs")
+    joint: bool | None = Field(None, description="One vocabulary for both sides; if not given: at one level")
     scheduled_sampling: Share = Field(0.0, description="Share of target tokens read that are the model's own")
 
     dropout: Share = Field(0.5, description="Dropout before the output layer")
@@ -180,7 +181,8 @@ _TASKS_ONLY: dict[str, frozenset[str]] = {
     **dict.fromkeys(("type_dropout", "adaptive", "chunk"), _GENERATE),
     "tied": _GENERATE | _TRANSLATE,
     **dict.fromkeys(
-        ("attention", "decoder", "decoder_layers", "input_feeding", "joint", "scheduled_sampling"), _TRANSLATE
+        ("attention", "decoder", "decoder_layers", "input_feeding", "joint", "scheduled_sampling", "target_level"),
+        _TRANSLATE,
     ),
 }
 
@@ -271,6 +273,8 @@ def _check_together(settings: Settings) -> None:
 
 def _check_translator(settings: Settings) -> None:
     """Refuse what a decoder cannot do, or what would have no effect on it."""
+    if settings.joint and settings.target_level not in (None, settings.level or settings.target_level):
+        raise SettingError("--joint means one vocabulary for both sides: they cannot have two levels, give --no-joint")
     if settings.input_feeding and settings.recurrent_dropout:
         raise SettingError(
             "--recurrent-dropout needs whole sequences, --input-feeding goes step by step: leave one out"

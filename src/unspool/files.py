@@ -8,13 +8,15 @@ name, size and SHA-256 of each file; `read_folder` hands out only bytes that agr
 from __future__ import annotations
 
 import errno
+import fcntl
 import hashlib
 import json
 import math
 import os
 import re
 import stat
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +81,19 @@ def make_folder(path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(f"the folder {shorten(path, 300)} cannot be made: {error.strerror}") from error
+
+
+@contextmanager
+def alone(folder: Path, name: str) -> Iterator[None]:
+    """Keep a second process off `folder` by a lock on its file `name`; the lock ends with the process, however that
+    ends. Raises UsageError when another process holds it."""
+    with (folder / name).open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:  # a file system without locks is no reason to refuse
+            if error.errno in (errno.EAGAIN, errno.EACCES):
+                raise UsageError(f"another process is at work on {shorten(folder, 300)}") from error
+        yield
 
 
 def publish_folder(folder: Path, contents: Mapping[str, bytes]) -> None:

@@ -10,8 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from unspool import files
 from unspool.comparison import report, runner
+from unspool.config import Settings
 from unspool.errors import Interrupted
+from unspool.tasks import search
 from unspool.tasks.classify import fitting
 from unspool.text.readers import read_labelled
 
@@ -100,3 +103,47 @@ def test_foreign_folder_is_left_alone(data: Path, command: Command, tmp_path: Pa
     (tmp_path / "mine").mkdir()
     code, _, err = command("compare", data, "--models", "bow", "--out", tmp_path / "mine")
     assert code == 2 and "is no comparison" in err and not list((tmp_path / "mine").iterdir())
+
+
+def test_a_second_process_is_kept_off(data: Path, command: Command, tmp_path: Path) -> None:
+    arguments = ("compare", data, "--models", "bow", "--seeds", 1)
+    assert command(*arguments)[0] == 0
+    with files.alone(tmp_path / "reviews.comparison", "comparison.json"):
+        code, _, err = command(*arguments)
+    assert code == 2 and "another process is at work on reviews.comparison" in err
+
+
+def test_a_search_finds_settings_for_each_network_on_each_fold(
+    data: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("optuna")
+    searched: list[Any] = []
+
+    def find(settings: Settings, build: Any, fixed: Any, path: Path, *, minutes: float, **_: Any) -> dict[str, Any]:
+        if path.parent.name == "gru-fold1" and len(searched) == 1:
+            searched.append("stopped")
+            raise Interrupted("stopped", 15)
+        searched.append((path.parent.name, minutes))
+        assert {"embedding", "epochs"} <= set(fixed) and build(settings)[2] == settings
+        return {"hidden": 3 + int(path.parent.name[-1]), "learning_rate": 0.05}
+
+    monkeypatch.setattr(search, "find", find)
+    arguments = ("compare", data, "--models", "gru,bow", "--seeds", 2, "--folds", 2, "--minutes", 4, "--search", *SMALL)
+    assert command(*arguments)[0] == 143
+    code, lines, _ = command(*arguments)
+    assert code == 0 and searched == [("gru-fold0", 1.0), "stopped", ("gru-fold1", 1.0)]
+    plan = runner.Plan(("gru", "bow"), 2, 2, 4.0, {"embedding": 4}, search=True)
+    assert runner._given(plan, runner.Job("gru", 0, 0))["minutes"] == 0.5  # half of 4, for two seeds on two folds
+    assert "found      gru, fold 1    --hidden 4 --learning-rate 0.05" in lines
+    page = Path("reviews.comparison/report.html").read_text()
+    assert "--model gru --hidden 3 --learning-rate 0.05" in page
+    parameters = [json.loads(path.read_text())["parameters"] for path in sorted(Path().rglob("gru*/result.json"))]
+    assert parameters[0] != parameters[1] and len(parameters) == 4  # three units on one fold, four on the other
+
+
+def test_a_search_without_minutes_is_refused(data: Path, command: Command) -> None:
+    pytest.importorskip("optuna")
+    code, _, err = command("compare", data, "--models", "gru", "--search")
+    assert code == 2 and "--search needs --minutes" in err
+    code, _, err = command("compare", data, "--models", "bow", "--search", "--minutes", 1)
+    assert code == 2 and "--search has no effect" in err

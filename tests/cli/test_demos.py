@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from unspool.cli.demos import apply_everything, many_to_one, selectivity
+from unspool.cli.demos import apply_everything, echo, many_to_one, selectivity
 from unspool.text.ragged import Ragged
 
 Command = Callable[..., tuple[int, list[str], str]]
@@ -127,3 +127,67 @@ def test_apply_everything_changes_one_thing_at_a_time(films: Path, command: Comm
     assert code == 0
     assert [line[:24].strip() for line in out[1:-1]] == [*apply_everything.CHANGES, "transfer"]
     assert out[1].split()[2] == "+0.0000"
+
+
+def test_the_echo_toys_entropies_are_those_of_its_definition() -> None:
+    """By counting all pasts of eight tosses, each as likely as the others."""
+    pasts = np.array(np.meshgrid(*[[0, 1]] * 8)).reshape(8, -1)  # row k: X(t - k - 1)
+    chance = 0.5 + 0.5 * pasts[2] - 0.25 * pasts[7]
+
+    def entropy(p: np.ndarray) -> float:
+        inside = p[(p > 0) & (p < 1)]
+        return float(-(inside * np.log(inside) + (1 - inside) * np.log(1 - inside)).sum() / p.size)
+
+    near = np.array([chance[pasts[2] == bit].mean() for bit in (0, 1)])
+    wanted = [entropy(np.array([chance.mean()])), entropy(near), entropy(chance)]
+    assert list(echo.entropies().values()) == pytest.approx(wanted)
+    assert [round(value, 4) for value in wanted] == [0.6616, 0.5192, 0.4545]
+
+
+def test_echo_chunks_go_on_from_one_another() -> None:
+    """Eight steps later the next chunk still answers to the tosses of the one before."""
+    found = list(echo.chunks(6, 5, seed=0))
+    x, chance = (torch.cat(parts, 1) for parts in zip(*found, strict=True))
+    assert set(x.unique().tolist()) == {0.0, 1.0}
+    assert torch.equal(chance[:, 8:], 0.5 + 0.5 * x[:, 5:-3] - 0.25 * x[:, :-8])
+
+
+def test_echo_learns_what_lies_inside_a_chunk(command: Command) -> None:
+    """With few steps already: what is three steps back is learned, and nobody beats the exact figure."""
+    code, out, _ = command("demo", "echo", "--steps", 150)
+    assert code == 0
+    figures = [float(line.split()[-1]) for line in out]
+    assert figures[:3] == [0.6616, 0.5192, 0.4545]
+    assert all(0.4544 < value < 0.56 for value in figures[3:])
+
+
+def test_echo_needs_a_step(command: Command) -> None:
+    code, _, error = command("demo", "echo", "--steps", 0)
+    assert code == 2
+    assert "--steps is 0: expected 1 to 1,000,000" in error
+
+
+def test_translate_shows_right_words_and_alignments(
+    tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from unspool import corpora
+    from unspool.cli.demos import translate
+
+    def offline(name: str, **_: object) -> Path:
+        if name == "pronunciations":
+            raise corpora.CorpusError("there is no network")
+        path = tmp_path / "hangul.tsv"
+        path.write_text("source\ttarget\n" + "".join(f"{a}{b}\t{b}{a}\n" for a in "abcdef" for b in "uvwxyz"))
+        return path
+
+    monkeypatch.setattr(corpora, "fetch", offline)
+    monkeypatch.setattr(translate, "WORDS", {"hangul": ("fu", "xa")})
+    code, out, error = command("demo", "translate", "--minutes", "0.1", "--out", tmp_path / "run")
+    assert code == 0 and "no dictionary: using hangul, which ships with Python" in error
+    assert re.fullmatch(r"\d+\.\d% of \d words that it has not seen are right from the first to the last", out[0])
+    rows = [line for line in out if line.startswith(("  fu ", "  xa "))]
+    assert len(rows) == 2
+    for row in rows:  # the translation, then a look for each of its letters
+        answer, looks = row[21:61].strip(), row[61:].split()
+        assert [look[-1] for look in looks] == list(answer) and all(look[0] in row[2:4] for look in looks)
+    assert (tmp_path / "run" / "model" / "manifest.json").exists()

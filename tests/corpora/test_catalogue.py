@@ -16,9 +16,9 @@ EVERY = pytest.mark.parametrize("corpus", corpora.known(), ids=lambda corpus: co
 @EVERY
 def test_an_entry_says_all_it_must(corpus: corpora.Corpus) -> None:
     assert re.fullmatch(r"[a-z]+(-[a-z]+)*", corpus.name)
-    assert corpus.task in ("classify", "generate")
+    assert corpus.task in ("classify", "generate", "translate")
     assert corpus.licence and corpus.origin and corpus.about
-    assert re.fullmatch(r"(about )?[\d,]+ (bytes|texts, \d+ classes)", corpus.size)
+    assert re.fullmatch(r"(about )?[\d,]+ (bytes|pairs|texts, \d+ classes)", corpus.size)
     assert corpora.find(corpus.name) is corpus
 
 
@@ -35,7 +35,8 @@ def test_what_is_fetched_is_pinned(corpus: corpora.Corpus) -> None:
 def test_names_are_unique_and_the_offline_ones_are_offline() -> None:
     names = [corpus.name for corpus in corpora.known()]
     assert len(set(names)) == len(names)
-    for name, task in ((corpora.OFFLINE_CLASSIFY, "classify"), (corpora.OFFLINE_GENERATE, "generate")):
+    offline = {"classify": corpora.OFFLINE_CLASSIFY, "generate": corpora.OFFLINE_GENERATE}
+    for task, name in (offline | {"translate": corpora.OFFLINE_TRANSLATE}).items():
         corpus = corpora.find(name)
         assert corpus is not None and corpus.offline and corpus.task == task
 

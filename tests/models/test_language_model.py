@@ -36,6 +36,10 @@ def test_a_text_in_pieces_is_the_text_at_once(model: str) -> None:
     network = make(model, layers=2).eval()
     with torch.inference_mode():
         whole, last = network(ids(), network.no_state(3))
+        stepped, first = network.step(ids()[:, 0], network.no_state(3))
+        torch.testing.assert_close(stepped, whole[:, 0], atol=1e-6, rtol=0)
+        stepped, _ = network.step(ids()[:, 1], first)
+        torch.testing.assert_close(stepped, whole[:, 1], atol=1e-6, rtol=0)
         state, pieces = network.no_state(3), []
         for begin, end in ((0, 1), (1, 2), (2, 6), (6, 8)):
             hidden, state = network(ids()[:, begin:end], state)

@@ -173,8 +173,15 @@ def test_settings_that_cannot_be_are_named() -> None:
         (r"^region_sizes must be a list of at least one whole number", TextConv, (3, 5, "345"), {}),
         (r"^region_sizes must be a list of at least one whole number", TextConv, (3, 5, 3), {}),
         (r"^activation must be one of relu, tanh, not 'gelu'", TextConv, (3, 5), {"activation": "gelu"}),
-        (r"^pooling must be one of max, mean, mean\+variance, not 'last'", TextConv, (3, 5), {"pooling": "last"}),
-        (r"^pooling must be one of max, mean, mean\+variance, not None", StackedConv, (3, 5), {"pooling": None}),
+        (
+            r"^pooling must be one of max, mean, mean\+variance, k-max, not 'last'",
+            TextConv,
+            (3, 5),
+            {"pooling": "last"},
+        ),
+        (r"^pooling must be one of max, mean, mean\+variance, k-max, not None", StackedConv, (3, 5), {"pooling": None}),
+        (r'^k goes with pooling "k-max": give both or neither$', TextConv, (3, 5), {"pooling": "k-max"}),
+        (r'^k goes with pooling "k-max": give both or neither$', TextConv, (3, 5), {"k": 2}),
         (r"^layers must be a whole number of at least 1, not 0$", StackedConv, (3, 5), {"layers": 0}),
         (r"^pool_size must be a whole number of at least 1, not -1$", ConvPool, (3, 5, 5, -1), {}),
         (r"^dropout must be a number from 0 up to, but not including, 1, not 1$", DilatedConv, (3, 5), {"dropout": 1}),
@@ -184,6 +191,18 @@ def test_settings_that_cannot_be_are_named() -> None:
     for words, kind, positional, named in cases:
         with pytest.raises(SettingError, match=words):
             kind(*positional, **named)
+
+
+def test_k_max_of_one_is_max_and_of_more_holds_it() -> None:
+    x, lengths = torch.randn(4, 9, 3), torch.tensor([9, 4, 1, 0])
+    layer = TextConv(3, 5, (2, 3), pooling="k-max", k=3)
+    greatest = TextConv(3, 5, (2, 3))
+    greatest.load_state_dict(layer.state_dict())
+    kept = layer(x, lengths).view(4, 2, 3, 5)  # rows, region sizes, places, filters
+    assert layer.out_features == 30
+    torch.testing.assert_close(kept.amax(2).flatten(1), greatest(x, lengths))
+    assert not kept[2, :, 1:].any()  # one window: the two other places are empty
+    assert not kept[3].any()
 
 
 def test_layers_print_their_settings() -> None:

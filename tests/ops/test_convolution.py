@@ -15,6 +15,7 @@ from unspool.errors import SettingError
 from unspool.ops.convolution import ACTIVATIONS, REGION_POOLINGS, dilated_conv, moments, region_conv, window_conv
 
 Array = npt.NDArray[np.float64]
+K = 2
 KINDS = [(activation, pooling) for activation in ACTIVATIONS for pooling in REGION_POOLINGS]
 
 
@@ -41,7 +42,7 @@ def by_hand(
 ) -> tuple[Array, Array, Array, Array]:
     """Answer, and the gradients of x, weight and bias for the output gradient `grad`, one filter and text at a time."""
     batch, filters, size = len(x), weight.shape[0], weight.shape[1]
-    answer = np.zeros((batch, filters * (2 if pooling == "mean+variance" else 1)))
+    answer = np.zeros((batch, filters * (2 if pooling in ("mean+variance", "k-max") else 1)))
     padded = np.zeros((batch, x.shape[1] + size, x.shape[2]))  # room for windows that leave a short text
     grad_weight, grad_bias = np.zeros_like(weight), np.zeros_like(bias)
     for b in range(batch):
@@ -53,6 +54,11 @@ def by_hand(
             if pooling == "max":
                 answer[b, f] = after.max()
                 share = grad[b, f] * (np.arange(len(after)) == after.argmax())
+            elif pooling == "k-max":
+                share = np.zeros(len(after))
+                for place, start in enumerate(sorted(np.argsort(-before, kind="stable")[:K])):
+                    answer[b, place * filters + f] = after[start]
+                    share[start] = grad[b, place * filters + f]
             else:
                 answer[b, f] = after.mean()
                 share = np.full(len(after), grad[b, f] / len(after))
@@ -82,7 +88,7 @@ def test_region_conv_is_the_loop_over_windows(
 ) -> None:
     x, counts, weight, bias = problem(lengths, max(lengths) + beyond, width, filters, size, seed)
     leaves = [part.requires_grad_() for part in (x, weight, bias)]
-    answer = region_conv(x, counts, weight, bias, activation, pooling)
+    answer = region_conv(x, counts, weight, bias, activation, pooling, K if pooling == "k-max" else 1)
     grad = torch.randn(answer.shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
     arrays = [part.detach().numpy() for part in (x, counts, weight, bias)]
     expected, *gradients = by_hand(*arrays, activation, pooling, grad.numpy())
@@ -110,7 +116,7 @@ def test_region_conv_passes_gradcheck_twice(activation: str, pooling: str) -> No
     inputs = tuple(part.requires_grad_() for part in (x, weight, bias))
 
     def run(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        return region_conv(x, lengths, weight, bias, activation, pooling)
+        return region_conv(x, lengths, weight, bias, activation, pooling, K if pooling == "k-max" else 1)
 
     assert torch.autograd.gradcheck(run, inputs)
     assert torch.autograd.gradgradcheck(run, inputs)
@@ -119,11 +125,11 @@ def test_region_conv_passes_gradcheck_twice(activation: str, pooling: str) -> No
 @pytest.mark.parametrize(("activation", "pooling"), KINDS)
 def test_region_conv_of_no_text_and_of_no_step_is_zero(activation: str, pooling: str) -> None:
     _, _, weight, bias = problem([1], 1, 3, 4, 2)
-    out = 8 if pooling == "mean+variance" else 4
+    out = 8 if pooling in ("mean+variance", "k-max") else 4
     leaves = [weight.requires_grad_(), bias.requires_grad_()]
     for batch, steps in ((0, 5), (0, 0), (3, 0)):
         x = torch.zeros(batch, steps, 3, dtype=torch.float64)
-        answer = region_conv(x, None, weight, bias, activation, pooling)
+        answer = region_conv(x, None, weight, bias, activation, pooling, K if pooling == "k-max" else 1)
         assert answer.shape == (batch, out)
         assert not answer.any()
         assert not any(part.any() for part in torch.autograd.grad(answer.sum(), leaves))
@@ -172,9 +178,11 @@ def test_wrong_arguments_are_named() -> None:
     x, lengths, weight, bias = problem([5, 2], 5, 3, 4, 3)
     with pytest.raises(SettingError, match=r"^activation must be one of relu, tanh, not 'swish'$"):
         region_conv(x, lengths, weight, bias, "swish")
-    known = r"^pooling must be one of max, mean, mean\+variance, not 'maxx' \(did you mean 'max'\?\)$"
+    known = r"^pooling must be one of max, mean, mean\+variance, k-max, not 'maxx' \(did you mean 'max'\?\)$"
     with pytest.raises(SettingError, match=known):
         region_conv(x, lengths, weight, bias, "relu", "maxx")
+    with pytest.raises(SettingError, match='k goes with pooling "k-max"'):
+        region_conv(x, lengths, weight, bias, "relu", "max", 2)
     with pytest.raises(ValueError, match=r"^input: expected shape \(batch, time, 3\), got \(2, 5, 4\)$"):
         region_conv(torch.zeros(2, 5, 4), lengths, weight, bias)
     with pytest.raises(ValueError, match=r"^input: expected shape \(batch, time, 3\), got \(2, 5\)$"):

@@ -25,6 +25,7 @@ def forward_arguments(cell="lstm"):
         "cell": cell,
         "x": zeros(B, T, INPUTS),
         "lengths": torch.tensor([4, 0, 2]),
+        "tokens": None,
         "w_ih": zeros(4 * H, INPUTS),
         "w_hh": zeros(4 * H, H),
         "b_ih": zeros(4 * H),
@@ -34,6 +35,8 @@ def forward_arguments(cell="lstm"):
         "c": memory,
         "mask": zeros(B, H),
         "keep": zeros(1 if memory is None else 2, B, T, H, dtype=torch.bool),
+        "norm": None,
+        "norm_memory": None,
         "keep_share": 0.0,
         "reverse": False,
         "threads": 1,
@@ -60,6 +63,8 @@ def backward_arguments(cell="lstm"):
         "d_extra": None,
         "d_h": zeros(B, H),
         "d_c": None if memory is None else zeros(B, H),
+        "d_norm": None,
+        "d_norm_memory": None,
     }
 
 
@@ -129,6 +134,61 @@ def test_wrong_type_size_and_layout_of_each_tensor(name):
     strided = right.new_zeros(*right.shape, 2)[..., 0]
     for value, error in [*wrong, (strided, ValueError)]:
         with pytest.raises(error, match=r"x|w_ih" if name in ("x", "w_ih") else name):
+            getattr(native.core(), entry)(*(given | {name: value}).values())
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "error"),
+    [
+        ("tokens", torch.full((B, T), 7), ValueError),
+        ("tokens", torch.full((B, T), -1), ValueError),
+        ("tokens", torch.zeros(B, T, dtype=torch.int32), TypeError),
+        ("tokens", torch.zeros(B * T, dtype=torch.int64), ValueError),
+        ("tokens", torch.zeros(B, T + 1, dtype=torch.int64), ValueError),
+        ("w_ih", zeros(4 * H, INPUTS), ValueError),
+        ("x", zeros(B, T, 4 * H), ValueError),
+        ("x", zeros(7, 4 * H + 1), ValueError),
+    ],
+)
+def test_wrong_values_beside_tokens(name, value, error):
+    right = {"x": zeros(7, 4 * H), "tokens": torch.zeros(B, T, dtype=torch.int64), "w_ih": None}
+    for entry, given in (
+        ("recurrent_forward", forward_arguments() | right),
+        ("recurrent_backward", backward_arguments() | right | {"d_x": zeros(7, 4 * H), "d_w_ih": None}),
+    ):
+        getattr(native.core(), entry)(*given.values())
+        with pytest.raises(error, match="lengths|y|tokens|x|w_ih" if value.shape == (B, T + 1) else name):
+            getattr(native.core(), entry)(*(given | {name: value}).values())
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "error"),
+    [
+        ("norm", zeros(2 * 4 * H + 1), ValueError),
+        ("norm", zeros(2 * 4 * H).double(), TypeError),
+        ("norm_memory", zeros(2 * H, 1), ValueError),
+        ("norm_memory", None, TypeError),
+        ("norm", None, ValueError),
+        ("b_hh", zeros(4 * H), ValueError),
+        ("cell", "prototype", ValueError),
+        ("cell", "mingru", ValueError),
+    ],
+)
+def test_wrong_values_of_layer_normalisation(name, value, error):
+    right = dict.fromkeys(("w_ih", "b_ih", "b_hh")) | {
+        "x": zeros(B, T, 4 * H),
+        "norm": zeros(8 * H),
+        "norm_memory": zeros(2 * H),
+        "saved": zeros(native.core().saved_floats("lstm", B, 6, H, True)),
+    }
+    gradients = {"d_x": zeros(B, T, 4 * H), "d_w_ih": None, "d_norm": zeros(8 * H), "d_norm_memory": zeros(2 * H)}
+    for entry, given in (
+        ("recurrent_forward", forward_arguments() | right),
+        ("recurrent_backward", backward_arguments() | right | gradients),
+    ):
+        getattr(native.core(), entry)(*given.values())
+        known = {"cell": "c: expected|norm|x:|w_hh", "norm": "norm"}.get(name, name)
+        with pytest.raises(error, match=known):
             getattr(native.core(), entry)(*(given | {name: value}).values())
 
 

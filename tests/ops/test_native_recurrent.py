@@ -32,7 +32,8 @@ def target(request):
 
 @pytest.fixture
 def native_variant(variant):
-    if variant.layer_norm:
+    known = variant.cell in ("rnn", "lstm", "peephole") or (variant.cell == "gru" and not variant.options)
+    if variant.layer_norm and not known:
         pytest.skip("not computed by the compiled core")
     return variant
 
@@ -96,6 +97,8 @@ def shapes(count, seed):
 
 def test_values_and_gradients_equal_the_definition(native_variant, target, make_case, definition):
     for shape, options in shapes(SHAPES, str(native_variant)):
+        if native_variant.layer_norm:  # over two or three units, a normalisation has next to no slope in any precision
+            shape = (*shape[:3], max(7, shape[3]))
         case = make_case(native_variant, *shape, dtype=torch.float32, **options)
         case.weights = {name: weight * (2 / max(shape[2:]) ** 0.5) for name, weight in case.weights.items()}
         assert compiled.takes(call_of(case)), shape
@@ -152,7 +155,10 @@ def test_gradients_only_where_wanted(make_case, plain):
 def test_gradients_of_gradients_are_those_of_the_definition(native_variant, make_case, definition):
     results = []
     for way in (recurrent.run, definition):
-        case = make_case(native_variant, dtype=torch.float32, lengths=[6, 2, 0, 5], mask=True, zoneout="mask")
+        hidden = 16 if native_variant.layer_norm else 5  # see above
+        case = make_case(
+            native_variant, hidden=hidden, dtype=torch.float32, lengths=[6, 2, 0, 5], mask=True, zoneout="mask"
+        )
         leaves = case.leaves()
         y, final = case.run(way)
         total = y.sum() + sum(part.pow(3).sum() for part in final)

@@ -35,21 +35,22 @@ def make(rows: int, steps: int, width: int, filters: int, size: int, fill: float
     return x, lengths, weight, torch.randn(filters, generator=generator)
 
 
-def answer_and_gradients(parts: tuple[Tensor, ...], activation: str = "relu") -> tuple[Tensor, ...]:
+def answer_and_gradients(parts: tuple[Tensor, ...], activation: str = "relu", kept: int = 1) -> tuple[Tensor, ...]:
     x, lengths, weight, bias = parts
     leaves = [part.clone().requires_grad_() for part in (x, weight, bias)]
-    y = region_conv(leaves[0], lengths, leaves[1], leaves[2], activation)
+    pooling = "max" if kept == 1 else "k-max"
+    y = region_conv(leaves[0], lengths, leaves[1], leaves[2], activation, pooling, kept)
     slope = torch.linspace(-1, 1, y.numel(), dtype=y.dtype).view_as(y)
     return y.detach(), *torch.autograd.grad((y * slope).sum(), leaves)
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-@pytest.mark.parametrize("activation", ["relu", "tanh"])
-def test_equals_the_definition_in_double(shape: tuple[int, ...], activation: str) -> None:
+@pytest.mark.parametrize(("activation", "kept"), [("relu", 1), ("tanh", 1), ("tanh", 3)])
+def test_equals_the_definition_in_double(shape: tuple[int, ...], activation: str, kept: int) -> None:
     x, lengths, weight, bias = make(*shape, fill=0.0)
     assert compiled_regions.takes(x)
-    ours = answer_and_gradients((x, lengths, weight, bias), activation)
-    wanted = answer_and_gradients((x.double(), lengths, weight.double(), bias.double()), activation)
+    ours = answer_and_gradients((x, lengths, weight, bias), activation, kept)
+    wanted = answer_and_gradients((x.double(), lengths, weight.double(), bias.double()), activation, kept)
     for found, expected in zip(ours, wanted, strict=True):
         scale = max(1.0, float(expected.abs().max()))
         torch.testing.assert_close(found.double(), expected, atol=5e-6 * scale, rtol=0)
@@ -91,7 +92,7 @@ def call(**changed: object) -> None:
     x, lengths, weight, bias = make(3, 7, 5, 8, 3, 0.0)
     arguments: dict[str, object] = {
         "x": x, "lengths": lengths, "weight": weight, "bias": bias, "threads": 1,
-        "y": torch.empty(3, 8), "winner": torch.empty(3, 8, dtype=torch.int32),
+        "y": torch.empty(3, 1, 8), "winner": torch.empty(3, 1, 8, dtype=torch.int32),
     }  # fmt: skip
     core = native.core()
     assert core is not None
@@ -110,8 +111,10 @@ def call(**changed: object) -> None:
         ("lengths", torch.tensor([7, 0, 8]), ValueError),
         ("lengths", torch.tensor([7, 0, -1]), ValueError),
         ("lengths", torch.tensor([7.0, 0.0, 1.0]), TypeError),
-        ("y", torch.empty(3, 9), ValueError),
-        ("winner", torch.empty(3, 8), TypeError),
+        ("y", torch.empty(3, 1, 9), ValueError),
+        ("winner", torch.empty(3, 1, 8), TypeError),
+        ("winner", torch.empty(3, 8, dtype=torch.int32), ValueError),
+        ("winner", torch.empty(3, 0, 8, dtype=torch.int32), ValueError),
         ("threads", 0, ValueError),
     ],
 )
@@ -125,6 +128,6 @@ def test_a_winner_outside_its_text_is_refused() -> None:
     x, lengths, weight, _ = make(3, 7, 5, 8, 3, 0.0)
     core = native.core()
     assert core is not None
-    winner = torch.full((3, 8), 5, dtype=torch.int32)
+    winner = torch.full((3, 1, 8), 5, dtype=torch.int32)
     with pytest.raises(ValueError, match="winner: a window lies outside its text"):
-        core.region_backward(x, lengths, weight, 1, winner, torch.ones(3, 8), torch.empty_like(x), None, None)
+        core.region_backward(x, lengths, weight, 1, winner, torch.ones(3, 1, 8), torch.empty_like(x), None, None)

@@ -123,8 +123,10 @@ def test_a_validation_file_without_a_known_label_is_refused() -> None:
 
 
 def test_too_few_texts_to_validate_on_are_refused() -> None:
-    with pytest.raises(DataError, match="give more texts, or a file with --validation-data"):
+    with pytest.raises(DataError, match="every text has a label of its own: is that the label"):
         prepared(["fine", "dull"], ["pos", "neg"])
+    with pytest.raises(DataError, match="give more texts, or a file with --validation-data"):
+        prepared(["fine", "fine", "dull"], ["pos", "pos", "neg"])
 
 
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
@@ -154,16 +156,18 @@ def test_vectors_settle_the_width_and_start_the_words(tmp_path: Path) -> None:
     assert found.vectors is not None
     assert found.settings.embedding == 3
     assert found.tokenizer is not None
-    assert starting(told, "vectors").startswith(f"vectors    1 of {found.tokenizer.size - 2} words found, 3 wide")
-    row = np.array([1.0, 2.0, 3.0]) * 0.25 / np.sqrt(3) / np.std([1.0, 2.0, 3.0])
+    own = found.tokenizer.size - 2 - 1
+    assert starting(told, "vectors") == f"vectors    1 of {own} training words found, 1 more of the file added; 3 wide"
+    assert found.tokenizer.encode("unheard").tolist() != found.tokenizer.encode("never").tolist()
+    row = np.array([1.0, 2.0, 3.0]) * 0.25 / np.sqrt(3) / np.std([1, 2, 3, 4, 5, 6])
     assert np.isclose(found.vectors, row, atol=1e-6).all(axis=1).sum() == 1
     with pytest.raises(SettingError, match="--embedding is 2 but the vectors have 3 columns: give at least as many"):
         prepared(TEXTS, LABELS, vectors=path, embedding=2)
     wider, told = prepared(TEXTS, LABELS, vectors=path, embedding=5)
-    assert starting(told, "vectors").endswith("words found, 5 wide")
+    assert starting(told, "vectors").endswith("1 more of the file added; 5 wide")
     assert wider.vectors is not None
     assert np.isclose(wider.vectors[:, :3], row, atol=1e-6).all(axis=1).sum() == 1
-    assert (wider.vectors[2:, 3:] != 0).all()
+    assert (wider.vectors[2:-1, 3:] != 0).all()  # the last word is of the file alone
     with pytest.raises(SettingError, match="--vectors needs --level word"):
         prepared(TEXTS, LABELS, vectors=path, embedding=3, level="char")
 
@@ -192,11 +196,23 @@ def test_the_region_cnn_has_a_recipe_for_short_texts() -> None:
         return settings.embedding, settings.learning_rate, [line for line in told if line.startswith("recipe")]
 
     long = [text + " and on" * 40 for text in TEXTS]
-    assert settled(TEXTS) == (300, 1e-3, ["recipe     for short texts: --embedding 300 --learning-rate 0.001"])
+    flags = "--embedding 300 --embedding-dropout 0.4 --word-dropout 0.05 --learning-rate 0.001"
+    assert settled(TEXTS) == (300, 1e-3, [f"recipe     for short texts: {flags}"])
     assert settled(TEXTS, embedding=20, learning_rate=0.1)[:2] == (20, 0.1)
     assert settled(long) == (100, 2e-3, [])
     assert settled(TEXTS, level="char") == (100, 2e-3, [])
     assert settled(TEXTS, model="gru") == (100, 2e-3, [])
+
+
+def test_recurrent_networks_have_a_recipe_for_long_texts() -> None:
+    def settled(texts: list[str], **given: Any) -> tuple[int, int, float]:
+        settings = fitting.prepare(texts, LABELS, {"model": "lstm", "level": "word", **given}).settings
+        return settings.hidden, settings.batch_size, settings.learning_rate
+
+    long = [text + " and on" * 40 for text in TEXTS]
+    assert settled(long) == (64, 64, 4e-3)
+    assert settled(long, hidden=7, batch_size=8) == (7, 8, 4e-3)
+    assert settled(TEXTS) == settled(long, level="char") == (128, 32, 2e-3)
 
 
 def test_every_training_tells_the_baseline_and_the_size() -> None:

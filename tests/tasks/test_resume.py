@@ -145,7 +145,7 @@ def test_a_model_is_incomplete_while_it_is_written_again(
 
 def test_a_second_process_is_kept_off(whole: SimpleNamespace, stopped: Stopped, agree: Any) -> None:
     folder = stopped()
-    with run._alone(folder), pytest.raises(UsageError, match=r"another process is at work on .*stopped"):
+    with run.files.alone(folder, run.RUN_FILE), pytest.raises(UsageError, match="another process is at work on"):
         run.resume(folder)
     run.resume(folder)
     assert agree(folder, whole.folder)

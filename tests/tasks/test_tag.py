@@ -170,3 +170,22 @@ def test_the_estimator_tells_what_does_not_fit(tmp_path: Path) -> None:
         SequenceTagger().fit(["a b"], [["N"]])  # type: ignore[list-item]
     with pytest.raises(ModelFileError, match="there is no model at"):
         SequenceTagger.load(tmp_path / "nothing")
+
+
+def test_given_vectors_are_scaled_to_the_spread_of_the_others(tmp_path: Path) -> None:
+    path = tmp_path / "vectors.txt"
+    path.write_text("oslo 3.0 -1.0\nfly 0.5 2.5\nunseen 4.0 4.0\n")
+    tokens, tags = sentences(40)
+    given = {"task": "tag", **TINY, "embedding": 5}
+    prepared = prepare(Sentences(tokens, tags), given, vectors=path)
+    ids, rows = prepared.encoder.words.ids, prepared.vectors
+    assert rows is not None and rows.shape == (prepared.encoder.words.size, 5) and "unseen" in ids
+    given_rows = np.array([[3.0, -1.0], [0.5, 2.5], [4.0, 4.0]])
+    scaled = given_rows * (0.25 / 3**0.5 / given_rows.std())
+    np.testing.assert_allclose(rows[[ids["oslo"], ids["fly"], ids["unseen"]], :2], scaled, rtol=1e-6)
+    assert not rows[ids["unseen"], 2:].any() and rows[ids["fly"], 2:].all()  # training moves the latter alone
+    assert (
+        prepare(Sentences(tokens, tags), {"task": "tag", **TINY} | {"embedding": 2}, vectors=path).vectors is not None
+    )
+    with pytest.raises(SettingError, match="--embedding is 1 but the vectors have 2 columns"):
+        prepare(Sentences(tokens, tags), {**given, "embedding": 1}, vectors=path)

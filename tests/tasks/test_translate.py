@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import torch
 
-from unspool import predictors
+from unspool import files, predictors
 from unspool.cli import run as command
 from unspool.decoding.beam import BeamOptions
-from unspool.errors import DataError, ModelFileError, UsageError
+from unspool.errors import DataError, ModelFileError, SettingError, UsageError
 from unspool.predictors.translator import TranslatorPredictor, encode
 from unspool.tasks import Request, find_task, run, translate
 from unspool.tasks.translate.evaluation import measure
@@ -212,6 +212,8 @@ def test_the_commands(trained: tuple[Path, list[Path], list[str]], capsys: pytes
     assert lines[0].split("\t")[3].startswith("0-0") or "-0" in lines[0].split("\t")[3]
     answer = json.loads(call("translate", folder, "the dog", "--json")[1][0])
     assert set(answer) == {"number", "text", "score", "log_probability", "source_tokens", "tokens", "attention"}
+    code, lines, err = call("translate", folder, "dog " * 100_000, "a cat", "--beam", 1)
+    assert (code, len(lines)) == (0, 2) and "cut        1 of 2 texts are longer than 100 tokens" in err
     assert call("predict", folder, "the dog")[1] == [best[0][0].text]
     figures = json.loads(call("evaluate", folder, *paths, "--json")[1][0])
     assert {"bleu", "chrf", "signature", "token_accuracy", "examples"} <= set(figures)
@@ -229,3 +231,38 @@ def test_a_classifier_does_not_translate(tmp_path: Path, capsys: pytest.CaptureF
     ).save(tmp_path / "m")
     assert command(["translate", str(tmp_path / "m"), "x"]) == 2
     assert "use unspool predict" in capsys.readouterr().err
+
+
+def test_each_side_has_its_level(tmp_path: Path) -> None:
+    paths = write(tmp_path, "t", sentences(80))
+    given = {**TINY, "level": "char", "target_level": "token", "epochs": 1}
+    done = run.start(Request(paths[0], given, more=(paths[1],)), tmp_path / "run")
+    loaded = load(done.folder)
+    assert (loaded.source_tokenizer.level, loaded.target_tokenizer.level) == ("char", "token")
+    assert loaded.settings.joint is False and not loaded.replaces_unknown
+    ((found,),) = loaded.translate(["the dog"], BeamOptions(1))
+    assert found.source == tuple("the dog") and found.text == " ".join(found.tokens)
+    with pytest.raises(SettingError, match="--joint means one vocabulary for both sides"):
+        run.start(Request(paths[0], {**given, "joint": True}, more=(paths[1],)), tmp_path / "other")
+    assert not (tmp_path / "other").exists()
+    config = json.loads((done.model / "config.json").read_text())
+    config["settings"]["target_level"] = "word"
+    files.publish(done.model / "config.json", files.to_json(config))
+    with pytest.raises(ModelFileError, match=r"config\.json"):
+        load(done.folder)
+
+
+def test_unknown_words_of_a_token_model_are_replaced(tmp_path: Path) -> None:
+    paths = write(tmp_path, "t", sentences(60))
+    done = run.start(Request(paths[0], {**TINY, "level": "token", "epochs": 1}, more=(paths[1],)), tmp_path / "run")
+    loaded = load(done.folder)
+    with torch.no_grad():
+        loaded.network.output_bias[1] += 1e4
+    ((found,),) = loaded.translate(["Zorro,"], BeamOptions(1))
+    assert set(found.text.split(" ")) == {"Zorro,"}
+
+
+def test_a_table_of_pairs_is_found_out(tmp_path: Path) -> None:
+    path = tmp_path / "pairs.tsv"
+    path.write_text("source\ttarget\n" + "".join(f"{left}\t{right}\n" for left, right in sentences(20)))
+    assert find_task([path], ReadOptions()) == ("translate", "pairs of texts")

@@ -37,9 +37,8 @@ def test_a_character_or_word_seen_once_is_in_no_file() -> None:
 
 
 def test_words_of_vectors_join_up_to_the_limit() -> None:
-    encoder = FormEncoder.train(
-        SENTENCES, characters=False, min_count=2, max_size=5, lowercase=True, more_words=["the", "dog", "fish"]
-    )
+    encoder = FormEncoder.train(SENTENCES, characters=False, min_count=2, max_size=5, lowercase=True)
+    encoder = encoder.extended(["the", "dog", "fish"], max_size=5)
     assert encoder.words.tokens == ("cat", "the", "dog")
     assert encoder.characters is None
     assert encoder.encode([["dog"]])[1].characters.lengths.tolist() == [0, 0]

@@ -75,3 +75,12 @@ def test_the_table_has_found_words_at_the_spread_of_the_others(tmp_path: Path) -
     others = np.delete(table, [2, 4], axis=0)
     assert np.abs(others).max() <= 0.25
     assert others.std() == pytest.approx(table[[2, 4]].std(), rel=0.1)
+
+
+def test_columns_that_the_file_lacks_are_noise_for_trained_words_and_zero_for_others(tmp_path: Path) -> None:
+    path = tmp_path / "vectors.txt"
+    path.write_text("a 1 2\nb 3 4\n")
+    table, _ = vector_table(path, {"a": 2, "b": 3}, 4, seed=3, width=5, trained=3)
+    assert (table[2, 2:] != 0).all()
+    assert (table[3, 2:] == 0).all()
+    assert (table[3, :2] != 0).all()

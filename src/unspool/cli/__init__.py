@@ -21,7 +21,7 @@ COMMANDS = {
     "predict": "Answer texts, one line each.",
     "compare": "Train several models on the same splits and tell what their differences are worth.",
     "tag": "Tag each token of texts, one line each.",
-    "inspect": "Show what a classifier does with a text, or with a corpus.",
+    "inspect": "Show what a model does with a text, or a classifier with a corpus.",
     "complexity": "Count what a network costs, and measure it beside the prediction.",
     "import-keras": "Make a model folder of a model trained with Keras.",
     "generate": "Write text with a language model, as it is made.",

@@ -22,6 +22,7 @@ def compare(
     models: str = MODELS,
     seeds: int = 3,
     folds: int | None = None,
+    search: bool = False,
     out: Path | None = None,
     json: bool = False,
     read: ReadFlags | None = None,
@@ -42,6 +43,9 @@ def compare(
         Trainings of each model on each split.
     folds
         Cross-validate with so many folds, instead of one test part of 20 %.
+    search
+        Find settings for each network first, on each fold's training part: half of the --minutes go into trials.
+        What is given is not changed. Needs Optuna: python -m pip install 'unspool[search]'.
     out
         Folder of the comparison; by default the data's name with .comparison, in the current folder.
     json
@@ -57,7 +61,7 @@ def compare(
     given = given_settings(settings, None)
     minutes = given.pop("minutes", None)
     names = tuple(name.strip() for name in models.split(",") if name.strip())
-    plan = runner.Plan(names, seeds, folds, minutes, given)
+    plan = runner.Plan(names, seeds, folds, minutes, given, search)
     runner.check(plan)
     path = corpora.locate(data, notice=note)
     texts = read_labelled(path, (read or ReadFlags()).options())
@@ -69,14 +73,18 @@ def compare(
     splits = runner.parts(texts, plan.folds)
     command = "unspool " + " ".join(sys.argv[1:])
     versions = {"torch": torch.__version__, "Python": platform.python_version()}
-    content = report.page(plan, results, texts, splits, name=path.name, command=command, versions=versions)
+    found = runner.settings_found(plan, folder)
+    content = report.page(plan, results, texts, splits, found, name=path.name, command=command, versions=versions)
     files.publish(folder / "report.html", content)
     note(f"report     {folder / 'report.html'}")
     table, pairs = report.standings(plan, results), report.differences(plan, results, texts, splits)
     if json:
-        result_json({"models": [vars(one) for one in table], "differences": [vars(pair) for pair in pairs]})
+        searched = {"found": found} if search else {}
+        result_json({"models": [vars(one) for one in table], "differences": [vars(pair) for pair in pairs], **searched})
     else:
         _print(table, pairs)
+        for model, line in report.found_lines(found):
+            result(f"found      {model:14} {line}")
 
 
 def _print(table: list[Standing], pairs: list[Difference]) -> None:

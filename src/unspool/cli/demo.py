@@ -22,7 +22,9 @@ DEMOS: dict[str, str] = {
     "cnn": "Back to the CNN: lstm, stacked and region CNNs on 20 Newsgroups.",
     "selectivity": "The prototype's unbounded state, and what cures it.",
     "apply-everything": "What each thing known from CNNs does for a recurrent network.",
+    "echo": "Truncated back-propagation on a toy whose best figure is known exactly.",
     "generate": "Shakespeare, character by character: train, then the seed phrase and a random word.",
+    "translate": "From spelling to sound: 117,000 English words, letters in, phones out.",
 }
 """Name of a demo -> one line of help."""
 

@@ -1,8 +1,9 @@
-"""`unspool inspect MODEL`: what a trained classifier does with a text, or with a corpus."""
+"""`unspool inspect MODEL`: what a trained model does with a text, or a classifier with a corpus."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,8 @@ from unspool.errors import UsageError, shorten
 
 if TYPE_CHECKING:
     from unspool.inspection.look import Look, Survey
-    from unspool.predictors import ClassifierPredictor
+    from unspool.inspection.passages import Passage
+    from unspool.predictors import ClassifierPredictor, Predictor
 
 BARS = "▁▂▃▄▅▆▇█"
 MOST_TEXTS = 2000
@@ -28,7 +30,10 @@ def inspect(
     json: bool = False,
     read: ReadFlags | None = None,
 ) -> None:
-    """Show what a classifier does with each text: what every token adds, gates and states, filters, attention.
+    """Show what a model does with each text: gates and states, and how far back the gradient reaches.
+
+    Of a classifier also what every token adds to the answer, filters and attention; of a tagger the tags and how sure
+    they are, of a language model the surprise of each token, of a translator the alignment.
 
     Parameters
     ----------
@@ -37,7 +42,8 @@ def inspect(
     texts
         The texts.
     corpus
-        A file of texts, or the name of a corpus, to summarise: the best n-grams of filters and labels, selectivity.
+        A file of texts, or the name of a corpus, for a classifier to summarise: the best n-grams of filters and
+        labels, selectivity.
     out
         The HTML page; by default inspection.html, or inspection-2.html, … in the current folder.
     json
@@ -52,12 +58,15 @@ def inspect(
     if out is not None and out.exists():
         raise UsageError(f"{shorten(out, 300)} exists: choose another --out")
     loaded = predictors.load(model)
+    target, command = out or _free(), "unspool " + " ".join(sys.argv[1:])
     if not isinstance(loaded, predictors.ClassifierPredictor):
-        raise UsageError(f"inspect looks into classifiers; this model learned the task {loaded.task!r}")
+        if corpus is not None:
+            raise UsageError(f"--corpus summarises classifiers; this model learned the task {loaded.task!r}")
+        _inspect_passages(loaded, texts, target, model.name, command, json=json)
+        return
     seen = None if corpus is None else survey(loaded, _corpus(corpus, read or ReadFlags()))
     looks = [look(loaded, text) for text in texts]
-    target = out or _free()
-    files.publish(target, page(loaded, looks, seen, model.name, "unspool " + " ".join(sys.argv[1:])))
+    files.publish(target, page(loaded, looks, seen, model.name, command))
     note(f"page       {target}")
     if json:
         result_json({"texts": [_values(loaded, one) for one in looks], "corpus": _survey_values(loaded, seen)})
@@ -66,6 +75,41 @@ def inspect(
         _print_survey(loaded, seen)
     for one in looks:
         _print_look(loaded, one)
+
+
+def _inspect_passages(
+    predictor: Predictor, texts: Sequence[str], target: Path, name: str, command: str, *, json: bool
+) -> None:
+    from unspool import files
+    from unspool.inspection.page import page_of_passages
+    from unspool.inspection.passages import passage
+
+    found = [passage(predictor, text) for text in texts]
+    files.publish(target, page_of_passages(predictor, found, name, command))
+    note(f"page       {target}")
+    if json:
+        result_json({"texts": [_passage_values(one) for one in found]})
+        return
+    for one in found:
+        result(f"\n{shown(shorten(one.text, 200))}")
+        result(f"  answer       {shown(shorten(one.answer, 400))}")
+        if one.alignment is not None:
+            looks = one.alignment.weights.argmax(axis=1)
+            pairs = zip(one.alignment.target, looks, strict=True)
+            result("  looks at     " + ", ".join(f"{shown(a)} ← {shown(one.alignment.source[k])}" for a, k in pairs))
+        _print_layers(one)
+
+
+def _passage_values(one: Passage) -> dict[str, object]:
+    aligned = one.alignment
+    return {
+        "answer": one.answer,
+        "tokens": [token for token, _, _ in one.tokens],
+        "remarks": [remark for _, remark, _ in one.tokens],
+        "alignment": aligned
+        and {"source": aligned.source, "target": aligned.target, "weights": aligned.weights.tolist()},
+        "reach": {reach.name: reach.norms.tolist() for reach in one.reaches},
+    }
 
 
 def _corpus(name: str, read: ReadFlags) -> list[str]:
@@ -88,9 +132,6 @@ def _free() -> Path:
 
 
 def _print_look(predictor: ClassifierPredictor, one: Look) -> None:
-    from unspool.inspection import gates
-    from unspool.inspection.page import reach_in_words
-
     found = one.attribution
     result(f"\n{shown(shorten(one.text, 200))}")
     result(f"  answer       {shown(predictor.labels[one.answer])} {one.probabilities[one.answer]:.4f}")
@@ -109,6 +150,13 @@ def _print_look(predictor: ClassifierPredictor, one: Look) -> None:
             f"  filter {firing.filter:4}  fired on {shown(' '.join(firing.ngram))!s} ({firing.value:.2f}), "
             f"adds {firing.pushes[one.answer]:+.2f}"
         )
+    _print_layers(one)
+
+
+def _print_layers(one: Look | Passage) -> None:
+    from unspool.inspection import gates
+    from unspool.inspection.page import reach_in_words
+
     for traced in one.traces:
         for gate in (name for name in traced.gates if name in gates.SHARES):
             shares = gates.selectivity(traced.gates[gate])

@@ -20,6 +20,7 @@ def train(
     validation_data: str | None = None,
     vectors: Path | None = None,
     config: Path | None = None,
+    search: bool = False,
     json: bool = False,
     read: ReadFlags | None = None,
     settings: SettingFlags | None = None,
@@ -45,6 +46,9 @@ def train(
         further columns start at random.
     config
         TOML file of settings; flags go before it.
+    search
+        Find settings first: half of the --minutes go into trials, the other half into training with the best. What
+        is given is not changed. Needs Optuna: python -m pip install 'unspool[search]'.
     json
         End with one JSON object on stdout.
     """
@@ -61,6 +65,7 @@ def train(
         corpora.locate(validation_data, notice=note) if validation_data else None,
         vectors,
         tuple(corpora.locate(name, notice=note) for name in more),
+        search,
     )
     bar = ProgressBar(stderr_console())
     finished = run.start(request, out or run.free_folder(Path(data)), callbacks=(bar,), notice=note, started=started)
@@ -71,6 +76,7 @@ def tell(finished: Finished, *, json: bool) -> None:
     """The end of a training: figures, and where the model is."""
     from unspool.config import uses
     from unspool.tasks import TASKS
+    from unspool.tasks.search import flags
 
     outcome = finished.outcome
     predictor = outcome.predictor
@@ -88,9 +94,15 @@ def tell(finished: Finished, *, json: bool) -> None:
             if uses(settings.model, name, settings.task)
         },
     }
+    found = finished.found
     if json:
-        result_json({**common, **task.summary(outcome)})
+        searched = {"found": vars(found)} if found else {}
+        result_json({**common, **task.summary(outcome), **searched})
         return
+    if found:
+        before = "" if found.first is None else f" where the recipe had {found.first:.4f}"
+        result(f"found      {flags(found.values)}")
+        result(f"           (score {found.score:.4f}{before}, in trials)")
     for line in task.summary_lines(outcome):
         result(line)
     passes = f"{outcome.epochs} epochs, " if outcome.epochs else ""

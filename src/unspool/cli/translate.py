@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from unspool.cli.options import ReadFlags
-from unspool.cli.output import result, result_json, shown
+from unspool.cli.output import note, result, result_json, shown
 from unspool.cli.predict import asked, check_asked
 from unspool.errors import UsageError, shorten
 
@@ -31,6 +31,8 @@ def translate(
     read: ReadFlags | None = None,
 ) -> None:
     """Translate each text, one line a text, in order; a blank text gives an empty line.
+
+    A text is read up to the --max-length of the training, and it is said how many are longer.
 
     Parameters
     ----------
@@ -68,10 +70,13 @@ def translate(
         raise UsageError(f"{shorten(model, 300)} is a model of the task {loaded.task!r}: use unspool predict")
     if loaded.settings.attention == "none" and (alignments or coverage_penalty or dictionary):
         raise UsageError("the model has no attention: --alignments, --coverage-penalty, --dictionary have no effect")
-    if dictionary is not None and loaded.settings.level != "word":
-        raise UsageError(f"--dictionary has no effect on a model that reads by {loaded.settings.level}: leave it out")
+    if dictionary is not None and not loaded.replaces_unknown:
+        raise UsageError("--dictionary has no effect: only a model from words to words has unknown words to replace")
     words = _dictionary(dictionary) if dictionary else None
-    for number, found in enumerate(loaded.translate(asked(texts, input, read), options, words), start=1):
+    given = asked(texts, input, read)
+    if cut := loaded.count_long(given):
+        note(f"cut        {cut:,} of {len(given):,} texts are longer than {loaded.settings.max_length} tokens")
+    for number, found in enumerate(loaded.translate(given, options, words), start=1):
         for one in found:
             if json:
                 result_json(_plain(number, one))

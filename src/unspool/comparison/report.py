@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ from unspool.comparison import statistics
 from unspool.comparison.runner import Plan, Result, Rows
 from unspool.errors import shorten
 from unspool.pages.charts import Line
+from unspool.tasks.search import flags
 from unspool.text.readers import LabelledTexts
 
 Floats = npt.NDArray[np.float64]
@@ -93,12 +94,13 @@ def page(
     results: Sequence[Result],
     data: LabelledTexts,
     splits: Sequence[tuple[Rows, Rows]],
+    found: Mapping[str, Sequence[Mapping[str, Any]]],
     *,
     name: str,
     command: str,
     versions: dict[str, str],
 ) -> bytes:
-    """The report."""
+    """The report; `found`: what a search found for each model, on each fold."""
     labels = sorted(set(data.labels))
     table = standings(plan, results)
     return pages.render(
@@ -110,6 +112,7 @@ def page(
         plan=plan,
         standings=[_row(standing) for standing in table],
         differences=[_difference_row(found) for found in differences(plan, results, data, splits)],
+        found=found_lines(found),
         curves=_curves([standing.model for standing in table], results),
         confusions=_confusions(table, results, data, splits, labels) if len(labels) <= MOST_LABELS else [],
         heads=labels,
@@ -120,6 +123,15 @@ def page(
         versions=versions,
         command=command,
     )
+
+
+def found_lines(found: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[tuple[str, str]]:
+    """(model, flags) for each search; the model with its fold where there are several."""
+    return [
+        (model if len(folds) == 1 else f"{model}, fold {fold}", flags(values))
+        for model, folds in found.items()
+        for fold, values in enumerate(folds)
+    ]
 
 
 def shown(figure: tuple[float, float | None], digits: int = 4) -> str:

@@ -1,9 +1,11 @@
 """Every model, seed and fold trained on the same splits, in a folder that remembers what is done.
 
     NAME.comparison/   comparison.json · jobs/MODEL-seed0-fold0/result.json · report.html
+                       searches/MODEL-fold0/search.json, found.json (with --search)
 
 `comparison.json` holds what the jobs depend on. Started again, a comparison does only the jobs without a result, and
-goes on with one that was cut short from its last checkpoint; models and seeds may be added later.
+goes on with one that was cut short from its last checkpoint; models and seeds may be added later. A search reads the
+training part of its fold alone, so that no test text has a say in the settings.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from unspool import config, files
 from unspool._version import __version__
 from unspool.errors import Interrupted, ModelFileError, SettingError, UsageError, shorten
 from unspool.models.recipes import settle
+from unspool.tasks import search
 from unspool.tasks.classify import fitting
 from unspool.text.readers import LabelledTexts
 from unspool.text.splitting import folds as fold_rows
@@ -32,7 +35,8 @@ from unspool.training.callbacks import Callback, MetricsLog
 Notice = Callable[[str], None]
 Rows = npt.NDArray[np.int64]
 
-FORMAT = 1
+FORMAT = 2
+FOUND = "found.json"
 TEST_SHARE = 0.2
 MOST_JOBS = 10_000
 
@@ -47,6 +51,7 @@ class Plan:
         folds: of a cross-validation, or None for one test part of 20 %.
         minutes: for all jobs together, shared equally by the networks; None for no limit.
         given: settings that apply to every model that has them.
+        search: half of the minutes find settings for each network, on each fold.
     """
 
     models: tuple[str, ...]
@@ -54,6 +59,12 @@ class Plan:
     folds: int | None = None
     minutes: float | None = None
     given: Mapping[str, Any] = field(default_factory=dict)
+    search: bool = False
+
+    @property
+    def networks(self) -> int:
+        """How many of the models are networks."""
+        return sum(model != "bow" for model in self.models)
 
 
 @dataclass(frozen=True)
@@ -102,8 +113,12 @@ def check(plan: Plan) -> None:
         raise SettingError(f"that makes {len(jobs(plan)):,} trainings: at most {MOST_JOBS:,}")
     if taken := [name for name in ("model", "seed", "minutes", "task") if name in plan.given]:
         raise SettingError(f"{config.flag(taken[0])} is not a setting here: use --models, --seeds and --minutes")
+    if plan.search and not plan.networks:
+        raise SettingError("--search has no effect on the model 'bow': there is nothing to find")
     for model in plan.models:
-        settle(_given(plan, Job(model, 0, 0)))
+        settings = settle(_given(plan, Job(model, 0, 0)))
+        if plan.search and model != "bow":
+            search.check({"minutes": plan.minutes}, settings, plan.given)
     for name in plan.given:
         if not any(config.uses(model, name) for model in plan.models):
             raise SettingError(f"{config.flag(name)} has no effect on any of {', '.join(plan.models)}: leave it out")
@@ -139,22 +154,71 @@ def run(
     labels = sorted(set(data.labels))
     _same(folder, _identity(plan, data))
     found, everything = [], jobs(plan)
-    for number, job in enumerate(everything, 1):
-        place = folder / "jobs" / job.name
-        if not (place / "result.json").exists():
-            notice(f"\n== {number} of {len(everything)}: {job.model}, seed {job.seed}, fold {job.fold}")
-            try:
-                _train(plan, job, data, labels, splits[job.fold], place, callbacks, notice)
-            except Interrupted as error:
-                message = "stopped; what is finished is kept: the same command goes on"
-                raise Interrupted(message, error.signal_number) from error
-        found.append(_read(place / "result.json", job))
+    with files.alone(folder, "comparison.json"):
+        for number, job in enumerate(everything, 1):
+            place, rows = folder / "jobs" / job.name, splits[job.fold]
+            if not (place / "result.json").exists():
+                notice(f"\n== {number} of {len(everything)}: {job.model}, seed {job.seed}, fold {job.fold}")
+                try:
+                    given = {**_given(plan, job), **_searched(plan, job, data, rows, folder, notice)}
+                    _train(given, data, labels, rows, place, callbacks, notice)
+                except Interrupted as error:
+                    message = "stopped; what is finished is kept: the same command goes on"
+                    raise Interrupted(message, error.signal_number) from error
+            found.append(_read(place / "result.json", job))
     return found
 
 
+def settings_found(plan: Plan, folder: Path) -> dict[str, list[dict[str, Any]]]:
+    """For each network the settings that its searches found, one for each fold; empty without a search."""
+    if not plan.search:
+        return {}
+    folds = range(plan.folds or 1)
+    return {
+        model: [files.read_json(_search_folder(folder, model, fold) / FOUND) for fold in folds]
+        for model in plan.models
+        if model != "bow"
+    }
+
+
+def _search_folder(folder: Path, model: str, fold: int) -> Path:
+    return folder / "searches" / f"{model}-fold{fold}"
+
+
+def _searched(
+    plan: Plan, job: Job, data: LabelledTexts, rows: tuple[Rows, Rows], folder: Path, notice: Notice
+) -> dict[str, Any]:
+    """The settings found for the job's model on its fold, searched when they were not; empty without a search."""
+    if not plan.search or plan.minutes is None or job.model == "bow":
+        return {}
+    place, started = _search_folder(folder, job.model, job.fold), time.monotonic()
+    if not (place / FOUND).exists():
+        files.make_folder(place)
+        given = _given(plan, Job(job.model, 0, job.fold))
+        prepared = fitting.prepare(*_texts(data, rows[0]), given)
+        found = search.find(
+            prepared.settings,
+            lambda settings: fitting.untrained(prepared, settings),
+            plan.given,
+            place / search.FILE,
+            minutes=search.SHARE * plan.minutes / (plan.networks * (plan.folds or 1)),
+            spent=time.monotonic() - started,
+            notice=notice,
+        )
+        files.publish(place / FOUND, files.to_json(found))
+        notice(f"found      {search.flags(found)}")
+    values = files.read_json(place / FOUND)
+    if not isinstance(values, dict):
+        raise ModelFileError(f"{shorten(place / FOUND, 300)} is damaged: remove it to search again")
+    return values
+
+
+def _texts(data: LabelledTexts, rows: Rows) -> tuple[list[str], list[str]]:
+    return [data.texts[row] for row in rows], [data.labels[row] for row in rows]
+
+
 def _train(
-    plan: Plan,
-    job: Job,
+    given: Mapping[str, Any],
     data: LabelledTexts,
     labels: list[str],
     rows: tuple[Rows, Rows],
@@ -165,8 +229,7 @@ def _train(
     started = time.monotonic()
     files.make_folder(place)
     training, test = rows
-    texts = [data.texts[row] for row in training]
-    prepared = fitting.prepare(texts, [data.labels[row] for row in training], _given(plan, job), notice=notice)
+    prepared = fitting.prepare(*_texts(data, training), given, notice=notice)
     minutes = prepared.settings.minutes
     checkpoints, log = place / "checkpoints", place / "metrics.jsonl"
     outcome = fitting.fit(
@@ -202,8 +265,10 @@ def _train(
 def _given(plan: Plan, job: Job) -> dict[str, Any]:
     given = {name: value for name, value in plan.given.items() if config.uses(job.model, name)}
     given |= {"model": job.model, "seed": job.seed}
-    networks = sum(one.model != "bow" for one in jobs(plan))
-    return {**given, "minutes": plan.minutes / networks} if plan.minutes and job.model != "bow" else given
+    if plan.minutes is None or job.model == "bow":
+        return given
+    trainings = plan.networks * plan.seeds * (plan.folds or 1)
+    return {**given, "minutes": plan.minutes * (1 - search.SHARE if plan.search else 1) / trainings}
 
 
 def _identity(plan: Plan, data: LabelledTexts) -> dict[str, Any]:
@@ -213,6 +278,7 @@ def _identity(plan: Plan, data: LabelledTexts) -> dict[str, Any]:
         "folds": plan.folds,
         "minutes": plan.minutes and [plan.minutes, plan.seeds, list(plan.models)],  # they decide each job's share
         "settings": {name: list(value) if isinstance(value, tuple) else value for name, value in plan.given.items()},
+        "search": plan.search,
         "unspool": __version__,
     }
 

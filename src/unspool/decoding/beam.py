@@ -28,7 +28,7 @@ class BeamOptions:
     """How to search. Raises SettingError for a value out of range.
 
     beams: prefixes kept a row. n_best: sequences wanted a row. length_penalty α and coverage_penalty β rank finished
-    sequences Y by log P(Y) / ((5 + |Y|) / 6)^α + β Σ_s log min(Σ_t a_ts, 1) (Wu et al. 2016, eq. 14; |Y| counts the
+    sequences of n tokens by log P / ((5 + n) / 6)^α + β Σ_s log min(Σ_t a_ts, 1) (Wu et al. 2016, eq. 14; n counts the
     end token). no_repeat: no n-gram of this length comes twice in a sequence; 0: anything may.
     """
 
@@ -53,7 +53,7 @@ class BeamOptions:
 
 @dataclass(frozen=True)
 class Hypothesis:
-    """A finished sequence: tokens without the end, log P, the score of its rank, attention (|tokens| + 1, S)."""
+    """A finished sequence: tokens without the end, log P, the score of its rank, attention (tokens + 1, S)."""
 
     tokens: tuple[int, ...]
     log_probability: float

@@ -35,7 +35,7 @@ class Attribution:
     Attributes:
         added: (T,) float64, signed; they sum to `after` - `before`, but for the error.
         before, after: the log-odds without and with the text's vectors.
-        error: |sum - difference| / |difference|, the difference taken for at least 0.01.
+        error: distance of the sum from the difference, as a share of the difference, which counts for at least 0.01.
         points: evaluations of the gradient; 0 for the linear baseline, whose attribution is exact.
     """
 

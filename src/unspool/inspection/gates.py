@@ -1,4 +1,4 @@
-"""What the recurrent layers of a classifier do with a text: gates and states at every step, and how far back an
+"""What recurrent layers do with a text: gates and states at every step, and how far back an
 answer can look."""
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import torch
 
 from unspool.inspection.reading import Reading, network_of
 from unspool.models.encoders import CnnRecurrentEncoder, RecurrentEncoder
+from unspool.nn.recurrent import Recurrent
 from unspool.predictors import ClassifierPredictor
 
 Floats = npt.NDArray[np.float64]
@@ -83,15 +84,18 @@ def entering(predictor: ClassifierPredictor, reading: Reading) -> Reading:
 
 
 def trace(predictor: ClassifierPredictor, reading: Reading) -> list[LayerTrace]:
-    """Gates and states of every layer and direction, in the order of the layer's state."""
+    """Gates and states of every layer and direction of a classifier, in the order of the layer's state."""
     part = recurrent_part(predictor)
-    if part is None:
-        return []
+    return [] if part is None else traces_of(part.layer, reading)
+
+
+def traces_of(layer: Recurrent, reading: Reading) -> list[LayerTrace]:
+    """The same of recurrent layers that read `reading`."""
     with torch.no_grad():
-        traces = part.layer.trace(reading.vectors, lengths=reading.lengths)
+        traces = layer.trace(reading.vectors, lengths=reading.lengths)
     return [
         LayerTrace(
-            _name(predictor, k),
+            _name(layer, k),
             {name: value[0].double().numpy() for name, value in found.gates.items()},
             {name: value[0].double().numpy() for name, value in found.states.items()},
         )
@@ -105,31 +109,32 @@ def selectivity(gate: Floats) -> Floats:
 
 
 def reaches(predictor: ClassifierPredictor, reading: Reading) -> list[Reach]:
-    """The reach of each direction of the last layer."""
-    part, steps = recurrent_part(predictor), len(reading.tokens)
-    if part is None or not steps:
-        return []
-    found = []
-    for direction in range(2 if part.layer.bidirectional else 1):
-        name = _name(predictor, direction).split(", ")[-1]
+    """The reach of each direction of a classifier's last layer."""
+    part = recurrent_part(predictor)
+    return [] if part is None else reaches_of(part.layer, reading)
+
+
+def reaches_of(layer: Recurrent, reading: Reading) -> list[Reach]:
+    """The same of recurrent layers that read `reading`."""
+    steps, found = len(reading.tokens), []
+    for direction in range((2 if layer.bidirectional else 1) if steps else 0):
         squares = torch.zeros(steps, dtype=torch.float64)
-        for start in range(0, part.layer.hidden_size, UNITS_AT_ONCE):
-            units = range(start, min(start + UNITS_AT_ONCE, part.layer.hidden_size))
+        for start in range(0, layer.hidden_size, UNITS_AT_ONCE):
+            units = range(start, min(start + UNITS_AT_ONCE, layer.hidden_size))
             x = reading.vectors.repeat(len(units), 1, 1).requires_grad_()  # one row a unit: one pass back for all
-            output, _ = part.layer(x, lengths=reading.lengths.expand(len(units)))
+            output, _ = layer(x, lengths=reading.lengths.expand(len(units)))
             last = output[:, 0 if direction else steps - 1]
             rows = torch.arange(len(units))
-            chosen = last[rows, direction * part.layer.hidden_size + start + rows].sum()
+            chosen = last[rows, direction * layer.hidden_size + start + rows].sum()
             (gradient,) = torch.autograd.grad(chosen, x)
             squares += gradient.double().square().sum((0, 2))
         norms = squares.sqrt().numpy()
-        found.append(Reach(name, norms if direction else norms[::-1].copy()))
+        found.append(Reach(_name(layer, direction).split(", ")[-1], norms if direction else norms[::-1].copy()))
     return found
 
 
-def _name(predictor: ClassifierPredictor, place: int) -> str:
-    settings = predictor.settings
-    if not settings.bidirectional:
-        return f"layer {place + 1}, forwards" if settings.layers > 1 else "forwards"
+def _name(layer: Recurrent, place: int) -> str:
+    if not layer.bidirectional:
+        return f"layer {place + 1}, forwards" if layer.num_layers > 1 else "forwards"
     way = "backwards" if place % 2 else "forwards"
-    return f"layer {place // 2 + 1}, {way}" if settings.layers > 1 else way
+    return f"layer {place // 2 + 1}, {way}" if layer.num_layers > 1 else way

@@ -1,4 +1,4 @@
-"""Looks and surveys as a page."""
+"""Looks, passages and surveys as a page."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from unspool._version import __version__
 from unspool.errors import shorten
 from unspool.inspection import gates
 from unspool.inspection.look import Look, Survey
+from unspool.inspection.passages import Alignment, Passage
 from unspool.pages.charts import Line
-from unspool.predictors import ClassifierPredictor
+from unspool.predictors import ClassifierPredictor, Predictor
 
 STEP, UNIT, TALLEST = 22, 4, 512  # pixels of a step, of a unit, and of a whole heat map at most
 MOST_FILTERS = 12
@@ -28,9 +29,48 @@ def page(predictor: ClassifierPredictor, looks: Sequence[Look], seen: Survey | N
         parameters=pages.si(predictor.parameters()),
         survey=_survey(predictor, seen) if seen else None,
         texts=[_text(predictor, one) for one in looks],
+        passages=[],
         version=__version__,
         command=command,
     )
+
+
+def page_of_passages(predictor: Predictor, found: Sequence[Passage], name: str, command: str) -> bytes:
+    """One page of texts in a model that is no classifier."""
+    return pages.render(
+        "inspection.html",
+        name=name,
+        model=f"{predictor.settings.model}, task {predictor.settings.task}",
+        parameters=pages.si(predictor.parameters()),
+        survey=None,
+        texts=[],
+        passages=[_passage(one) for one in found],
+        version=__version__,
+        command=command,
+    )
+
+
+def _passage(one: Passage) -> dict[str, Any]:
+    return {
+        "text": shorten(one.text, 400),
+        "answer": shorten(one.answer, 2000),
+        "tokens": [(token, f"rgba(8,48,107,{0.6 * dark:.3f})", remark) for token, remark, dark in one.tokens],
+        "meaning": one.meaning,
+        "alignment": _alignment(one.alignment) if one.alignment else None,
+        **_layers(one),
+    }
+
+
+def _alignment(found: Alignment) -> dict[str, Any]:
+    rows, columns = found.weights.shape
+    image = pages.heat_map(found.weights, 0.0, 1.0, title=f"where {rows} target tokens look among {columns}")
+    return {
+        "image": image,
+        "width": STEP * columns,
+        "height": STEP * rows,
+        "source": found.source,
+        "target": found.target,
+    }
 
 
 def _text(predictor: ClassifierPredictor, one: Look) -> dict[str, Any]:
@@ -43,11 +83,18 @@ def _text(predictor: ClassifierPredictor, one: Look) -> dict[str, Any]:
         "attributed": one.attribution,
         "error": pages.percent(one.attribution.error),
         "attention": None if one.attention is None else _attention(one),
+        "firings": _firings(one),
+        **_layers(one),
+    }
+
+
+def _layers(one: Look | Passage) -> dict[str, Any]:
+    """What the recurrent layers did."""
+    return {
         "width": STEP * len(one.steps),
         "steps": one.steps,
         "maps": [_maps(traced) for traced in one.traces],
         "reach": _reach(one),
-        "firings": _firings(one),
     }
 
 
@@ -91,7 +138,7 @@ def _maps(traced: gates.LayerTrace) -> dict[str, Any]:
     return {"name": traced.name, "maps": found}
 
 
-def _reach(one: Look) -> dict[str, Any] | None:
+def _reach(one: Look | Passage) -> dict[str, Any] | None:
     reaches = [reach for reach in one.reaches if reach.norms.size and reach.norms.max() > 0]
     if not reaches:
         return None

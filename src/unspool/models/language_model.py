@@ -72,6 +72,11 @@ class LanguageModel(torch_nn.Module):
         y, after = self.layer(embedded, state if len(state) > 1 else state[0], lengths=lengths)
         return self.dropout(y), (after,) if isinstance(after, Tensor) else after
 
+    def step(self, ids: Tensor, state: State) -> tuple[Tensor, State]:
+        """ids (B,) → hidden (B, D) and the state after: `forward` over one token, by the layer's own quick step."""
+        y, after = self.layer.step(self.embedding(ids), state if len(state) > 1 else state[0])
+        return y, (after,) if isinstance(after, Tensor) else after
+
     def log_probs(self, hidden: Tensor) -> Tensor:
         """hidden (N, D) → log-probabilities (N, V) of the next token."""
         if isinstance(self.output, torch_nn.AdaptiveLogSoftmaxWithLoss):

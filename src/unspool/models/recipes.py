@@ -13,8 +13,10 @@ DEFAULT_MODELS = {"classify": "cnn", "tag": "lstm", "generate": "lstm", "transla
 _RECURRENT: dict[str, Any] = {"learning_rate": 2e-3, "embedding_dropout": 0.3, "word_dropout": 0.1}
 _REGION_CNN: dict[str, Any] = {"learning_rate": 2e-3, "embedding_dropout": 0.3}
 _SHORT_CNN: dict[str, Any] = {"embedding": 300, "learning_rate": 1e-3, "embedding_dropout": 0.4, "word_dropout": 0.05}
+_LONG_RECURRENT: dict[str, Any] = {"hidden": 64, "batch_size": 64, "learning_rate": 4e-3}
 _CNN_RECURRENT: dict[str, Any] = _RECURRENT
 _TRANSLATOR: dict[str, Any] = {
+    "level": "bpe",
     "embedding": 256,
     "hidden": 256,
     "max_length": 100,
@@ -46,15 +48,19 @@ def settle(given: Mapping[str, Any]) -> Settings:
     return config.resolve(recipe(str(given.get("model", DEFAULT_MODELS[task])), task), given)
 
 
-def for_short_texts(settings: Settings, given: Mapping[str, Any]) -> Settings:
-    """The settings of a region CNN for texts of a sentence or two, but for what was given.
+def for_length(settings: Settings, given: Mapping[str, Any], *, short: bool) -> Settings:
+    """The settings of a classifier for texts of a sentence or two, or for longer ones, but for what was given.
 
-    There the convolution is cheap, so wide vectors can be afforded, and a lower rate with more steps pays: see
-    docs/experiments.md, "Short texts".
+    In short texts the region CNN is cheap, so wide vectors can be afforded, and a lower rate with more steps pays; in
+    long ones half the units and twice the texts a step cost recurrent networks a third of the time and nothing in
+    accuracy: see docs/experiments.md, "Short texts" and "Recurrent networks on long texts".
     """
-    if settings.model != "cnn" or settings.task != "classify":
-        return settings
-    return settings.model_copy(update={name: value for name, value in _SHORT_CNN.items() if name not in given})
+    changes: dict[str, Any] = {}
+    if settings.task == "classify" and short and settings.model == "cnn":
+        changes = _SHORT_CNN
+    elif settings.task == "classify" and not short and settings.model in config.CELLS:
+        changes = _LONG_RECURRENT
+    return settings.model_copy(update={name: value for name, value in changes.items() if name not in given})
 
 
 def _classify(model: str) -> dict[str, Any]:

@@ -29,10 +29,11 @@ class TextConv(nn.Module):
     """Filters of several region sizes, an activation, and a pooling over each text (Kim 2014, section 2).
 
     Input (B, T, in_channels) with lengths (B,); answer (B, out_features), the region sizes side by side in the order
-    given, each out_channels wide (twice that for "mean+variance": means, then variances). activation: "relu" or
-    "tanh"; pooling: "max", "mean" or "mean+variance". A region size may stand more than once. Parameters of the i-th
-    region size: weight_r{i} (out_channels, k, in_channels), drawn by He's uniform rule for relu and Glorot's for
-    tanh, and bias_r{i}, zeros. Raises SettingError for a setting that is unknown or out of range.
+    given, each out_channels wide (twice that for "mean+variance": means, then variances; k times that for "k-max":
+    the k greatest answers in the order of the text, Kalchbrenner et al. 2014). activation: "relu" or "tanh"; pooling:
+    "max", "mean", "mean+variance" or "k-max", which needs k. A region size may stand more than once. Parameters of
+    the i-th region size: weight_r{i} (out_channels, k, in_channels), drawn by He's uniform rule for relu and Glorot's
+    for tanh, and bias_r{i}, zeros. Raises SettingError for a setting that is unknown or out of range.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class TextConv(nn.Module):
         region_sizes: Sequence[int] = (3, 4, 5),
         activation: str = "relu",
         pooling: str = "max",
+        k: int | None = None,
     ) -> None:
         super().__init__()
         self.in_channels = checks.positive("in_channels", in_channels)
@@ -49,7 +51,10 @@ class TextConv(nn.Module):
         self.region_sizes = _region_sizes(region_sizes)
         self.activation = checks.choice("activation", activation, ACTIVATIONS)
         self.pooling = checks.choice("pooling", pooling, REGION_POOLINGS)
-        self.out_features = out_channels * len(self.region_sizes) * (2 if pooling == "mean+variance" else 1)
+        if (k is None) != (pooling != "k-max"):
+            raise SettingError('k goes with pooling "k-max": give both or neither')
+        self.k = 1 if k is None else checks.positive("k", k)
+        self.out_features = out_channels * len(self.region_sizes) * (2 if pooling == "mean+variance" else self.k)
         for i, size in enumerate(self.region_sizes):
             self.register_parameter(f"weight_r{i}", _filters(out_channels, size, in_channels, activation))
             self.register_parameter(f"bias_r{i}", nn.Parameter(torch.zeros(out_channels)))
@@ -60,13 +65,13 @@ class TextConv(nn.Module):
         regions = []
         for i in range(len(self.region_sizes)):
             weight, bias = self.get_parameter(f"weight_r{i}"), self.get_parameter(f"bias_r{i}")
-            regions.append(region_conv(input, lengths, weight, bias, self.activation, self.pooling))
+            regions.append(region_conv(input, lengths, weight, bias, self.activation, self.pooling, self.k))
         return torch.cat(regions, 1)
 
     def extra_repr(self) -> str:
         return (
             f"{self.in_channels}, {self.out_channels}, region_sizes={self.region_sizes}, "
-            f"activation={self.activation!r}, pooling={self.pooling!r}"
+            f"activation={self.activation!r}, pooling={self.pooling!r}" + (f", k={self.k}" if self.k > 1 else "")
         )
 
 

@@ -22,9 +22,11 @@ class Embedding(nn.Module):
     vectors. "multichannel": a trained table and a frozen copy of its start side by side, out_features = 2·E; a
     convolution over both adds their answers, as in the paper. Id 0 is the padding: its vector is zero and stays so.
     `vectors` (num_embeddings, embedding_dim) fill the table, copied; without them every mode draws it from
-    U(-scale, scale) (scale 0.25 is Kim's), for weights that a state dict brings later. State dict: weight, and
+    U(-scale, scale) (scale 0.25 is Kim's), for weights that a state dict brings later. sparse: the gradient of a
+    trained table holds only the rows of the batch, as in torch.nn.Embedding. State dict: weight, and
     frozen_weight in multichannel; the frozen tables are buffers, no optimiser sees them.
-    Raises SettingError for an unknown mode, vectors of another shape or not finite, or vectors with "rand".
+    Raises SettingError for an unknown mode, vectors of another shape or not finite, vectors with "rand", or sparse
+    with "static".
     """
 
     frozen_weight: Tensor
@@ -38,11 +40,15 @@ class Embedding(nn.Module):
         vectors: Tensor | npt.NDArray[np.floating] | None = None,
         *,
         scale: float = 0.25,
+        sparse: bool = False,
     ) -> None:
         super().__init__()
         self.num_embeddings = checks.positive("num_embeddings", num_embeddings)
         self.embedding_dim = checks.positive("embedding_dim", embedding_dim)
         self.mode = checks.choice("mode", mode, MODES)
+        if sparse and mode == "static":
+            raise SettingError('sparse: a table of mode "static" has no gradient')
+        self.sparse = sparse
         self.out_features = embedding_dim * (2 if mode == "multichannel" else 1)
         table = self._drawn(scale) if vectors is None else self._given(vectors)
         table[PADDING] = 0
@@ -56,7 +62,7 @@ class Embedding(nn.Module):
     def forward(self, input: Tensor) -> Tensor:
         """input (B, T) of int32 or int64 ids, 0 to num_embeddings - 1; gives (B, T, out_features)."""
         self._check_ids(input)
-        vectors = F.embedding(input, self.weight, padding_idx=PADDING)
+        vectors = F.embedding(input, self.weight, padding_idx=PADDING, sparse=self.sparse)
         if self.mode != "multichannel":
             return vectors
         return torch.cat([vectors, F.embedding(input, self.frozen_weight)], -1)

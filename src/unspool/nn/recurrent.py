@@ -144,6 +144,26 @@ class Recurrent(nn.Module):
         y, final = self._over_batch(input.transpose(0, 1), state, lengths)
         return y.transpose(0, 1), final
 
+    def over_tokens(
+        self,
+        ids: Tensor,
+        embedding: Callable[[Tensor], Tensor],
+        state: LayerState | None = None,
+        lengths: Tensor | Sequence[int] | None = None,
+    ) -> tuple[Tensor, LayerState]:
+        """What `self(embedding(ids), state, lengths)` gives, from less work: each distinct token of the batch is
+        looked up and projected once, and its gradient comes back summed over all its places.
+
+        ids: whole numbers (T, B), (B, T) with batch_first. embedding: maps ids (1, N) to (1, N, I), each id for
+        itself: `unspool.nn.Embedding` or `torch.nn.Embedding`; a dropout that differs from place to place has no
+        room here. Raises TypeError or ValueError as calling the layer does.
+        """
+        if ids.dim() != 2 or ids.dtype not in (torch.int64, torch.int32):
+            raise TypeError(f"ids: expected whole numbers of 2 dimensions, got {ids.dtype} {tuple(ids.shape)}")
+        distinct, tokens = torch.unique(ids if self.batch_first else ids.t(), return_inverse=True)
+        y, final = self._over_batch(embedding(distinct[None])[0], state, lengths, tokens=tokens)
+        return (y if self.batch_first else y.transpose(0, 1)), final
+
     def step(self, x: Tensor, state: LayerState | None = None) -> tuple[Tensor, LayerState]:
         """One step over x (B, I): (output (B, H), state), equal to the next step of a whole sequence.
 
@@ -244,22 +264,25 @@ class Recurrent(nn.Module):
         state: LayerState | None,
         lengths: Tensor | Sequence[int] | int | None,
         traces: list[Trace] | None = None,
+        tokens: Tensor | None = None,
     ) -> tuple[Tensor, LayerState]:
-        """All layers over x (B, T, I)."""
+        """All layers over x (B, T, I), or (N, I) with `tokens` (B, T)."""
         if not x.is_floating_point():
             raise TypeError(f"input: expected floating-point numbers, got {x.dtype}")
-        if x.shape[2] != self.input_size:
-            raise ValueError(f"input: expected {self.input_size} features, got {x.shape[2]}")
+        if x.shape[-1] != self.input_size:
+            raise ValueError(f"input: expected {self.input_size} features, got {x.shape[-1]}")
+        rows, steps = (x if tokens is None else tokens).shape[:2]
         if lengths is not None:
-            lengths = check_lengths(cast("Tensor | Sequence[int]", lengths), x.shape[0], x.shape[1], x.device)
-        initial, final = self._spread(state, x), list[State]()
+            lengths = check_lengths(cast("Tensor | Sequence[int]", lengths), rows, steps, x.device)
+        initial = self._spread(state, x, rows)
+        final: list[State] = []
         directions = 1 + self.bidirectional
         for layer in range(self.num_layers):
             entering, outputs = x, []
             if layer and self.dropout:
                 x = functional.dropout(x, self.dropout, self.training)
             for part in range(layer * directions, (layer + 1) * directions):
-                y, after = self._run(part, x, initial[part], lengths, traces)
+                y, after = self._run(part, x, initial[part], lengths, traces, None if layer else tokens)
                 outputs.append(y)
                 final.append(after)
             y = torch.cat(outputs, 2) if self.bidirectional else outputs[0]
@@ -267,35 +290,42 @@ class Recurrent(nn.Module):
         return x, self._collect(final)
 
     def _run(
-        self, part: int, x: Tensor, state: State, lengths: Tensor | None, traces: list[Trace] | None
+        self,
+        part: int,
+        x: Tensor,
+        state: State,
+        lengths: Tensor | None,
+        traces: list[Trace] | None,
+        tokens: Tensor | None,
     ) -> tuple[Tensor, State]:
         """One layer in one direction."""
+        shape = (x if tokens is None else tokens).shape
         arguments: dict[str, Any] = {
             "reverse": self.bidirectional and part % 2 == 1,
-            "state_mask": self._draw_state_mask(x),
-            "zoneout": self._draw_zoneout(x),
+            "state_mask": self._draw_state_mask(x, shape[0]),
+            "zoneout": self._draw_zoneout(x, shape[0], shape[1]),
             **self._cell_options(),
         }
         weights = {name: getattr(self, own) for name, own in self._names[part].items()}
         if traces is None:
-            return recurrent.run(self.cell, x, state, weights, lengths, **arguments)
+            return recurrent.run(self.cell, x, state, weights, lengths, tokens=tokens, **arguments)
         traces.append(recurrent.trace(self.cell, x, state, weights, lengths, **arguments))
         return traces[-1].output, traces[-1].final
 
-    def _draw_state_mask(self, x: Tensor) -> Tensor | None:
+    def _draw_state_mask(self, x: Tensor, rows: int) -> Tensor | None:
         if not (self.training and self.recurrent_dropout):
             return None
         kept = 1 - self.recurrent_dropout
-        return x.new_empty(x.shape[0], self.hidden_size).bernoulli_(kept) / kept
+        return x.new_empty(rows, self.hidden_size).bernoulli_(kept) / kept
 
-    def _draw_zoneout(self, x: Tensor) -> Tensor | float | None:
+    def _draw_zoneout(self, x: Tensor, rows: int, steps: int) -> Tensor | float | None:
         if not (self.training and self.zoneout):
             return self.zoneout or None
-        return random_bits((len(self.layout.states), *x.shape[:2], self.hidden_size), self.zoneout, x.device)
+        return random_bits((len(self.layout.states), rows, steps, self.hidden_size), self.zoneout, x.device)
 
-    def _spread(self, state: LayerState | None, x: Tensor) -> list[State]:
+    def _spread(self, state: LayerState | None, x: Tensor, rows: int) -> list[State]:
         """The state of each layer and direction, rows first; 0 when there is none."""
-        layers, rows, hidden = len(self._names), x.shape[0], self.hidden_size
+        layers, hidden = len(self._names), self.hidden_size
         shapes = [(layers, rows, hidden)] * len(self.layout.states)
         if self.layout.window:
             shapes += [(self.kernel_size - 1, rows, self._width(layer)) for layer, _ in self._parts()]

@@ -21,7 +21,8 @@ NONLINEARITIES = ("tanh", "relu")
 class Call:
     """Checked arguments of `unspool.ops.recurrent.run`, which describes them.
 
-    `lengths` is None when every step of every row is real.
+    `lengths` is None when every step of every row is real. With `tokens` (B, T), x is (N, I), one row for each
+    distinct token, and the input of a step is the row that its token names.
     """
 
     layout: CellLayout
@@ -34,6 +35,13 @@ class Call:
     zoneout: Tensor | float | None = None
     nonlinearity: str = "tanh"
     reset_after: bool = True
+    tokens: Tensor | None = None
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(B, T)."""
+        rows, steps = (self.x if self.tokens is None else self.tokens).shape[:2]
+        return rows, steps
 
     @property
     def hidden_size(self) -> int:
@@ -48,7 +56,7 @@ class Call:
     @property
     def layer_norm(self) -> bool:
         """Whether the weights hold gains and shifts of layer normalisation."""
-        return "ln_ih_weight" in self.weights
+        return "ln_ih_weight" in self.weights or "ln_hh_weight" in self.weights
 
 
 def checked_call(
@@ -63,18 +71,22 @@ def checked_call(
     zoneout: Tensor | float | None = None,
     nonlinearity: str = "tanh",
     reset_after: bool = True,
+    tokens: Tensor | None = None,
 ) -> Call:
     """The arguments as a Call. Raises TypeError or ValueError naming the argument that does not fit."""
     layout = layout_of(cell)
     _check_options(layout, state_mask, nonlinearity, reset_after)
     _check_tensor("x", x, None)
-    if x.dim() != 3:
+    if tokens is None and x.dim() != 3:
         raise ValueError(f"x: expected shape (B, T, I), got {tuple(x.shape)}")
-    rows, steps, width = x.shape
+    if tokens is not None:
+        _check_tokens(tokens, x)
+    (rows, steps), width = (x if tokens is None else tokens).shape[:2], x.shape[-1]
     if lengths is not None:
         lengths = check_lengths(lengths, rows, steps, x.device)
-        lengths = None if rows == 0 or int(lengths.min()) == steps else lengths
-    call = Call(layout, x, state, weights, lengths, reverse, state_mask, zoneout, nonlinearity, reset_after)
+        if not torch.compiler.is_compiling():  # a look at the numbers would break the graph
+            lengths = None if rows == 0 or int(lengths.min()) == steps else lengths
+    call = Call(layout, x, state, weights, lengths, reverse, state_mask, zoneout, nonlinearity, reset_after, tokens)
     _check_weights(call)
     hidden = call.hidden_size
     shapes = [(rows, hidden)] * len(layout.states)
@@ -113,7 +125,7 @@ def _check_weights(call: Call) -> None:
         )
     shapes = parameter_shapes(
         layout.name,
-        call.x.shape[2],
+        call.x.shape[-1],
         call.hidden_size,
         bias="bias_ih" in weights,
         layer_norm=call.layer_norm,
@@ -125,6 +137,17 @@ def _check_weights(call: Call) -> None:
         raise ValueError(f"weights: {what}")
     for name, shape in shapes.items():
         _check_tensor(name, weights[name], call.x, shape)
+
+
+def _check_tokens(tokens: Tensor, x: Tensor) -> None:
+    if not isinstance(tokens, Tensor) or tokens.dtype != torch.int64:
+        raise TypeError(f"tokens: expected a tensor of torch.int64, got {getattr(tokens, 'dtype', type(tokens))}")
+    if tokens.dim() != 2 or x.dim() != 2:
+        found = f"{tuple(tokens.shape)} and {tuple(x.shape)}"
+        raise ValueError(f"tokens, x: expected shapes (B, T) and (N, I), got {found}")
+    if tokens.numel() and not 0 <= int(tokens.min()) <= int(tokens.max()) < len(x):
+        found = f"{int(tokens.min())} to {int(tokens.max())}"
+        raise ValueError(f"tokens: expected 0 to {len(x) - 1}, the rows of x, got {found}")
 
 
 def _check_zoneout(zoneout: Tensor | float | None, shape: tuple[int, ...]) -> None:

@@ -10,21 +10,20 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from unspool import native
 from unspool.ops import reference
 from unspool.ops.call import Call, State, Weights
 from unspool.ops.layouts import CellLayout
 from unspool.ops.lengths import keep, valid_steps
+from unspool.ops.registered import DIFFERENTIABLE, NAMES
 
-# The tensors of a call in the order of native/bindings.cpp; None for those it has not.
-_NAMES = ("x", "lengths", "w_ih", "w_hh", "b_ih", "b_hh", "extra", "h", "c", "mask", "keep")
-_DIFFERENTIABLE = ("x", "w_ih", "w_hh", "b_ih", "b_hh", "extra", "h", "c")
 _WEIGHTS = {"weight_ih": "w_ih", "weight_hh": "w_hh", "bias_ih": "b_ih", "bias_hh": "b_hh", "weight_ch": "extra"}
 _Inputs = dict[str, Tensor | None]
 
@@ -60,12 +59,22 @@ def takes(call: Call) -> bool:
     return (
         x.dtype == torch.float32
         and x.device.type == "cpu"
-        and not call.layer_norm
+        and (not call.layer_norm or _normalises(call))
+        and (call.tokens is None or call.layout.recurrent)
         and not (mask is not None and mask.requires_grad)
-        and type(x) in (Tensor, torch.nn.Parameter)
-        and not torch.compiler.is_compiling()
-        and native.core() is not None
+        and (torch.compiler.is_compiling() or type(x) in (Tensor, torch.nn.Parameter))
+        and _present()
     )
+
+
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+def _present() -> bool:
+    return native.core() is not None
+
+
+def _normalises(call: Call) -> bool:
+    """Whether the kernels know layer normalisation for the cell: one recurrent product a step, over all its units."""
+    return call.layout.name in ("rnn", "lstm", "peephole") or (call.layout.name == "gru" and call.reset_after)
 
 
 def steps(layout: CellLayout, x: Tensor) -> bool:
@@ -81,18 +90,27 @@ def steps(layout: CellLayout, x: Tensor) -> bool:
 
 def run(call: Call) -> tuple[Tensor, State]:
     """(y, final state) of the call, as `unspool.ops.recurrent.run` describes them."""
-    rows, steps, _ = call.x.shape
+    rows, steps = call.shape
     options = _Options(
         call.layout,
         call.reverse,
         call.nonlinearity,
         call.reset_after,
         0.0 if call.zoneout is None or isinstance(call.zoneout, Tensor) else float(call.zoneout),
-        rows * steps if call.lengths is None else int(call.lengths.sum()),
+        rows * steps if call.lengths is None or torch.compiler.is_compiling() else int(call.lengths.sum()),
     )
+    if call.layer_norm and call.tokens is not None:
+        call = replace(call, x=functional.embedding(call.tokens, call.x), tokens=None)
     parts = _inputs(call) if call.layout.recurrent else _projected_inputs(call)
     inputs = {name: None if part is None else part.contiguous() for name, part in parts.items()}
-    if torch.is_grad_enabled() and any(part is not None and part.requires_grad for part in inputs.values()):
+    needs_gradient = torch.is_grad_enabled() and any(
+        part is not None and part.requires_grad for part in inputs.values()
+    )
+    if torch.compiler.is_compiling():
+        told = (options.cell, options.keep_share, options.reverse, needs_gradient)
+        y, *state, _ = torch.ops.unspool.recurrent(*told, *inputs.values())
+        final = state if call.layout.has_memory else state[:1]
+    elif needs_gradient:
         y, *final = _Layer.apply(options, *inputs.values())  # type: ignore[no-untyped-call]
     else:
         y, state = _forward(options, inputs, None)
@@ -131,8 +149,22 @@ def step(
         if layout.normalised:
             extra = torch.cat([weights["norm_weight"], weights["norm_bias"]])
         c, new_c = (before[1][k], new[1][k]) if layout.has_memory else (None, None)
-        told = (weights["weight_ih"], w_hh, *bias, extra, before[0][k], c, None, None, keep_share, False, threads)
-        forward(cell, x, None, *told, y, None, new[0][k], new_c)
+        told = (
+            weights["weight_ih"],
+            w_hh,
+            *bias,
+            extra,
+            before[0][k],
+            c,
+            None,
+            None,
+            None,
+            None,
+            keep_share,
+            False,
+            threads,
+        )
+        forward(cell, x, None, None, *told, y, None, new[0][k], new_c)
         x = y
     return x.squeeze(1), tuple(after)
 
@@ -141,18 +173,37 @@ def _inputs(call: Call) -> _Inputs:
     parts: _Inputs = {name: call.weights.get(weight) for weight, name in _WEIGHTS.items()}
     if call.layout.normalised:
         parts["extra"] = torch.cat([call.weights["norm_weight"], call.weights["norm_bias"]])
-    parts |= {"x": call.x, "lengths": call.lengths, "mask": call.state_mask, "h": call.state[0]}
+    if call.layer_norm:  # the input's part is normalised by torch, the biases go with it and with the shift
+        parts |= _normalisation(call) | {"w_ih": None, "b_ih": None, "b_hh": None}
+    elif call.tokens is not None:  # each distinct token is projected once
+        parts |= {"x": functional.linear(call.x, call.weights["weight_ih"]), "w_ih": None}
+    else:
+        parts["x"] = call.x
+    parts |= {"lengths": call.lengths, "tokens": call.tokens, "mask": call.state_mask, "h": call.state[0]}
     parts["c"] = call.state[1] if call.layout.has_memory else None
     parts["keep"] = call.zoneout if isinstance(call.zoneout, Tensor) else None
-    return {name: parts[name] for name in _NAMES}
+    return {name: parts.get(name) for name in NAMES}
+
+
+def _normalisation(call: Call) -> _Inputs:
+    weights = call.weights
+    shift = weights["ln_hh_bias"] + weights["bias_hh"] if "bias_hh" in weights else weights["ln_hh_bias"]
+    parts: _Inputs = {"x": _project(call), "norm": torch.cat([weights["ln_hh_weight"], shift])}
+    if call.layout.has_memory:
+        parts["norm_memory"] = torch.cat([weights["ln_c_weight"], weights["ln_c_bias"]])
+    return parts
+
+
+def _project(call: Call) -> Tensor:
+    x = call.x if call.lengths is None else keep(call.x, valid_steps(call.lengths, call.x.shape[1]))
+    return reference.project(call, x)
 
 
 def _projected_inputs(call: Call) -> _Inputs:
     """For a cell without a recurrent product: all products are done before the kernel, by torch."""
-    x = call.x if call.lengths is None else keep(call.x, valid_steps(call.lengths, call.x.shape[1]))
-    parts: _Inputs = dict.fromkeys(_NAMES)
+    parts: _Inputs = dict.fromkeys(NAMES)
     zoneout = call.zoneout if isinstance(call.zoneout, Tensor) else None
-    return parts | {"x": reference.project(call, x), "lengths": call.lengths, "h": call.state[0], "keep": zoneout}
+    return parts | {"x": _project(call), "lengths": call.lengths, "h": call.state[0], "keep": zoneout}
 
 
 def _call(options: _Options, inputs: _Inputs) -> Call:
@@ -163,10 +214,16 @@ def _call(options: _Options, inputs: _Inputs) -> Call:
     x, h, c = inputs["x"], inputs["h"], inputs["c"]
     assert x is not None and h is not None
     state: State = (h,) if c is None else (h, c)
-    if not options.layout.recurrent:  # x is projected: the identity leaves it as it is
+    if inputs["tokens"] is not None:
+        x = functional.embedding(inputs["tokens"], x)
+    if inputs["w_ih"] is None:  # x is projected: the identity leaves it as it is
         identity = torch.eye(x.shape[2])
         weights["weight_ih"] = identity[..., None] if options.layout.window else identity
         state += (x.new_empty(x.shape[0], 0, x.shape[2]),) if options.layout.window else ()
+    if (norm := inputs["norm"]) is not None:
+        weights["ln_hh_weight"], weights["ln_hh_bias"] = norm.chunk(2)
+    if (norm := inputs["norm_memory"]) is not None:
+        weights["ln_c_weight"], weights["ln_c_bias"] = norm.chunk(2)
     return Call(
         options.layout,
         x,
@@ -182,9 +239,9 @@ def _call(options: _Options, inputs: _Inputs) -> Call:
 
 
 def _forward(options: _Options, inputs: _Inputs, saved: Tensor | None) -> tuple[Tensor, State]:
-    x, h = inputs["x"], inputs["h"]
-    assert x is not None and h is not None
-    y = x.new_empty(x.shape[0], x.shape[1], h.shape[1])
+    h, shaped = inputs["h"], inputs["x"] if inputs["tokens"] is None else inputs["tokens"]
+    assert h is not None and shaped is not None
+    y = h.new_empty(*shaped.shape[:2], h.shape[1])
     h, c = torch.empty_like(h), torch.empty_like(h) if options.layout.has_memory else None
     _core().recurrent_forward(*_arguments(options, inputs), y, saved, h, c)
     return y, (h,) if c is None else (h, c)
@@ -203,7 +260,8 @@ def _arguments(options: _Options, inputs: _Inputs) -> tuple[Any, ...]:
 def _room_to_save(options: _Options, inputs: _Inputs) -> Tensor:
     h = inputs["h"]
     assert h is not None
-    size: int = _core().saved_floats(options.cell, h.shape[0], options.real_steps, h.shape[1])
+    norm = inputs["norm"] is not None
+    size: int = _core().saved_floats(options.cell, h.shape[0], options.real_steps, h.shape[1], norm)
     with _spare_lock:
         for k in reversed(range(len(_spare))):
             if size <= _spare[k].numel() <= 2 * size:
@@ -224,7 +282,7 @@ class _Layer(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, options: _Options, *tensors: Tensor | None) -> tuple[Tensor, ...]:
-        inputs = dict(zip(_NAMES, tensors, strict=True))
+        inputs = dict(zip(NAMES, tensors, strict=True))
         saved = _room_to_save(options, inputs)
         y, state = _forward(options, inputs, saved)
         ctx.save_for_backward(*tensors, y)
@@ -235,14 +293,14 @@ class _Layer(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *given: Tensor | None) -> tuple[Tensor | None, ...]:
         *tensors, y = ctx.saved_tensors
-        inputs = dict(zip(_NAMES, tensors, strict=True))
-        needed = {name for name, need in zip(_NAMES, ctx.needs_input_grad[1:], strict=True) if need}
+        inputs = dict(zip(NAMES, tensors, strict=True))
+        needed = {name for name, need in zip(NAMES, ctx.needs_input_grad[1:], strict=True) if need}
         if torch.is_grad_enabled():  # create_graph=True
             wanted = _backward_of_definition(ctx.options, inputs, given, needed)
         else:
             saved, ctx.saved = ctx.saved, None
             wanted = _backward(ctx.options, inputs, given, needed, y, saved)
-        return None, *(wanted[name] if name in needed else None for name in _NAMES)
+        return None, *(wanted[name] if name in needed else None for name in NAMES)
 
 
 def _backward(
@@ -262,7 +320,7 @@ def _backward(
     }
     outer = [None if part is None else part.contiguous() for part in (*given, None)[:3]]
     _core().recurrent_backward(
-        *_arguments(options, inputs), y, saved, *outer, *(wanted[name] for name in _DIFFERENTIABLE)
+        *_arguments(options, inputs), y, saved, *outer, *(wanted[name] for name in DIFFERENTIABLE)
     )
     _give_back(saved)
     return wanted

@@ -25,34 +25,36 @@ def takes(x: Tensor) -> bool:
     )
 
 
-def greatest(x: Tensor, lengths: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """The greatest answer of each filter over the windows of each text, before the activation: (B, F).
+def greatest(x: Tensor, lengths: Tensor, weight: Tensor, bias: Tensor | None, kept: int = 1) -> Tensor:
+    """The `kept` greatest answers of each filter over the windows of each text, in the order of the text, before the
+    activation: (B, kept, F).
 
-    x (B, T, E), lengths (B,) int64, weight (F, k, E), bias (F,) or None. Empty texts give 0; the padding is not read.
+    x (B, T, E), lengths (B,) int64, weight (F, k, E), bias (F,) or None. Places without a window give 0; the padding is
+    not read.
     """
     x, lengths, weight = x.contiguous(), lengths.contiguous(), weight.contiguous()
     bias = None if bias is None else bias.contiguous()
     if torch.is_grad_enabled() and any(part is not None and part.requires_grad for part in (x, weight, bias)):
-        y: Tensor = _Greatest.apply(x, lengths, weight, bias)  # type: ignore[no-untyped-call]
+        y: Tensor = _Greatest.apply(x, lengths, weight, bias, kept)  # type: ignore[no-untyped-call]
         return y
-    return _forward(x, lengths, weight, bias)[0]
+    return _forward(x, lengths, weight, bias, kept)[0]
 
 
-def _forward(x: Tensor, lengths: Tensor, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor]:
+def _forward(x: Tensor, lengths: Tensor, weight: Tensor, bias: Tensor | None, kept: int) -> tuple[Tensor, Tensor]:
     core = native.core()
     assert core is not None  # `takes` has seen it
-    y = x.new_empty(x.shape[0], weight.shape[0])
+    y = x.new_empty(x.shape[0], kept, weight.shape[0])
     winner = torch.empty(y.shape, dtype=torch.int32)
     core.region_forward(x, lengths, weight, bias, torch.get_num_threads(), y, winner)
     return y, winner
 
 
 class _Greatest(torch.autograd.Function):
-    """(x, lengths, weight, bias) -> y."""
+    """(x, lengths, weight, bias, kept) -> y."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, lengths: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        y, winner = _forward(x, lengths, weight, bias)
+    def forward(ctx: Any, x: Tensor, lengths: Tensor, weight: Tensor, bias: Tensor | None, kept: int) -> Tensor:
+        y, winner = _forward(x, lengths, weight, bias, kept)
         ctx.save_for_backward(x, lengths, weight, winner)
         return y
 
@@ -69,4 +71,4 @@ class _Greatest(torch.autograd.Function):
         core.region_backward(
             x, lengths, weight, torch.get_num_threads(), winner, d_y.contiguous(), d_x, d_weight, d_bias
         )
-        return d_x, None, d_weight, d_bias
+        return d_x, None, d_weight, d_bias, None

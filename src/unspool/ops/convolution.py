@@ -11,11 +11,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from unspool.errors import SettingError
 from unspool.ops import checks, compiled_regions
 from unspool.ops.lengths import keep, valid_steps
 
 ACTIVATIONS = {"relu": torch.relu, "tanh": torch.tanh}
-REGION_POOLINGS = ("max", "mean", "mean+variance")
+REGION_POOLINGS = ("max", "mean", "mean+variance", "k-max")
 
 
 def blank(x: Tensor, lengths: Tensor) -> Tensor:
@@ -35,25 +36,33 @@ def region_conv(
     bias: Tensor | None = None,
     activation: str = "relu",
     pooling: str = "max",
+    k: int = 1,
 ) -> Tensor:
     """Filters over every window, an activation, and a pooling over the windows of each text (Kim 2014, eq. 2 to 4).
 
     x (B, T, E), lengths (B,) or None, weight (F, k, E), bias (F,) or None. The answer is (B, F); for
     "mean+variance" it is (B, 2F), all means before all variances (the population variance: 0 for one window).
-    activation: "relu" or "tanh"; pooling: "max", "mean" or "mean+variance". An empty text gives zeros.
+    "k-max" keeps the k greatest answers of each filter in the order in which they stand in the text (Kalchbrenner et
+    al. 2014, section 3.3): (B, k·F), the F first ones before the F second ones; 0 where there are fewer windows.
+    activation: "relu" or "tanh"; pooling: "max", "mean", "mean+variance" or "k-max". An empty text gives zeros.
     """
     checks.sequence(x, weight.shape[2])
     activate = ACTIVATIONS[checks.choice("activation", activation, ACTIVATIONS)]
     checks.choice("pooling", pooling, REGION_POOLINGS)
+    if checks.positive("k", k) > 1 and pooling != "k-max":
+        raise SettingError('k goes with pooling "k-max"')
     lengths = checks.row_lengths(x, lengths)
-    if pooling == "max" and compiled_regions.takes(x):
-        greatest = activate(compiled_regions.greatest(x, lengths, weight, bias))
-        return torch.where(lengths[:, None] > 0, greatest, 0)
+    if pooling in ("max", "k-max") and compiled_regions.takes(x):
+        return activate(compiled_regions.greatest(x, lengths, weight, bias, k)).flatten(1)
     counts = window_counts(lengths, weight.shape[1])
     x = _extend(blank(x, lengths), weight.shape[1])
+    if pooling == "k-max":
+        rank = torch.arange(k, device=x.device)
+        greatest = activate(_greatest(x, counts, weight, bias, k))  # (B, k, F)
+        return torch.where((rank < counts[:, None])[..., None], greatest, 0).flatten(1)
     if pooling == "max":
         # Both activations rise monotonically, so the greatest window is the same before and after them.
-        pooled = activate(_greatest(x, counts, weight, bias))
+        pooled = activate(_greatest(x, counts, weight, bias)).squeeze(1)
     else:
         pooled = moments(activate(_all_windows(x, weight, bias)), counts, variance=pooling != "mean")
     return torch.where(counts[:, None] > 0, pooled, 0)
@@ -116,20 +125,32 @@ def _all_windows(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     return _convolve(x, weight, bias).transpose(1, 2)  # (B, windows, F)
 
 
-def _greatest(x: Tensor, counts: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """The greatest filter answer of each text, (B, F), before the activation.
+def _greatest(x: Tensor, counts: Tensor, weight: Tensor, bias: Tensor | None, k: int = 1) -> Tensor:
+    """The k greatest answers of each filter to each text in the order of the text, (B, k, F), before the activation;
+    with fewer than k windows, the places after those say nothing.
 
-    The search for the window needs no gradient; only the B·F windows found are computed again, under autograd, so
-    the backward pass costs F windows a text instead of all of them.
+    The search for the windows needs no gradient; only the B·k·F windows found are computed again, under autograd, so
+    the backward pass costs k·F windows a text instead of all of them.
     """
     batch, steps, width = x.shape
     size = weight.shape[1]
     with torch.no_grad():
         scores = _convolve(x, weight, None)  # (B, F, windows); the bias is the same in all of them
         beyond = ~valid_steps(counts.clamp(min=1), scores.shape[2])
-        first = scores.masked_fill_(beyond[:, None], -torch.inf).max(2).indices.t()  # (F, B); max is faster than argmax
-        rows = first + torch.arange(batch, device=x.device) * steps
-        rows = rows[..., None] + torch.arange(size, device=x.device)  # (F, B, k) rows of x as (B·T, E)
-    windows = F.embedding(rows, x.reshape(batch * steps, width)).flatten(2)  # (F, B, k·E)
-    best = torch.bmm(windows, weight.flatten(1)[..., None]).squeeze(2).t()
+        first = _first_steps(scores.masked_fill_(beyond[:, None], -torch.inf), k).permute(1, 0, 2)  # (F, B, k)
+        rows = first + torch.arange(batch, device=x.device)[:, None] * steps
+        rows = rows.flatten(1)[..., None] + torch.arange(size, device=x.device)  # (F, B·k, size) rows of x as (B·T, E)
+    windows = F.embedding(rows, x.reshape(batch * steps, width)).flatten(2)  # (F, B·k, size·E)
+    best = torch.bmm(windows, weight.flatten(1)[..., None]).squeeze(2).t().reshape(batch, k, weight.shape[0])
     return best if bias is None else best + bias
+
+
+def _first_steps(scores: Tensor, k: int) -> Tensor:
+    """Where the k greatest of (B, F, windows) stand, in ascending order, (B, F, k); the first ones of equals."""
+    if k == 1:
+        return scores.max(2, keepdim=True).indices  # faster than argmax
+    found = scores.sort(dim=2, descending=True, stable=True).indices[..., :k]
+    # windows that do not exist come last, however they stand in the text
+    last = scores.shape[2]
+    found = torch.where(scores.gather(2, found) == -torch.inf, last, found).sort(2).values
+    return F.pad(found.clamp_max(last - 1), (0, k - found.shape[2]))

@@ -22,6 +22,8 @@ from torch.autograd.function import once_differentiable
 
 from unspool.ops.lengths import keep, valid_steps
 
+FLOATS_AT_ONCE = 2**17  # of the rows times tags times tags of a step of Viterbi: half a core's own cache
+
 
 class Chain(NamedTuple):
     """The weights of a chain: transitions (C, C), start (C,), end (C,)."""
@@ -76,21 +78,30 @@ def marginals(emissions: Tensor, lengths: Tensor, chain: Chain) -> Tensor:
 @torch.no_grad()
 def viterbi(emissions: Tensor, lengths: Tensor, chain: Chain) -> Tensor:
     """The best sequence of each row, (B, T) int64 with 0 in the padding."""
-    rows, steps, _ = emissions.shape
-    best = torch.zeros(rows, steps, dtype=torch.int64, device=emissions.device)
+    rows, steps, count = emissions.shape
     if not steps:
-        return best
+        return torch.zeros(rows, steps, dtype=torch.int64, device=emissions.device)
+    at_once = max(1, FLOATS_AT_ONCE // count**2)
+    room = emissions.new_empty(min(at_once, rows), count, count)  # fresh pages would cost more than the sums
+    blocks = zip(torch.split(emissions, at_once), torch.split(lengths, at_once), strict=True)
+    return torch.cat([_viterbi(part, own, chain, room[: len(own)]) for part, own in blocks])
+
+
+def _viterbi(emissions: Tensor, lengths: Tensor, chain: Chain, room: Tensor) -> Tensor:
+    """Forward only the scores are kept, (T, B, C); where the best path came from is worked out for its own tags.
+    room (B, C, C) is overwritten."""
+    steps = emissions.shape[1]
     arriving = chain.transitions.T.contiguous()  # (to, from): the maximum runs over what lies side by side
-    delta, back = chain.start + emissions[:, 0], []
+    delta = [chain.start + emissions[:, 0]]
     for t in range(1, steps):
-        scores, source = (delta[:, None, :] + arriving).max(2)
-        delta = torch.where((t < lengths)[:, None], scores + emissions[:, t], delta)
-        back.append(source)
-    tag = (delta + chain.end).argmax(1)
+        scores = torch.add(delta[-1][:, None, :], arriving, out=room).amax(2) + emissions[:, t]
+        delta.append(torch.where((t < lengths)[:, None], scores, delta[-1]))
+    best = torch.zeros(emissions.shape[:2], dtype=torch.int64, device=emissions.device)
+    tag = (delta[-1] + chain.end).argmax(1)
     for t in range(steps - 1, -1, -1):
         best[:, t] = torch.where(t < lengths, tag, 0)
         if t:
-            tag = torch.where(t < lengths, back[t - 1].gather(1, tag[:, None])[:, 0], tag)
+            tag = torch.where(t < lengths, (delta[t - 1] + arriving[tag]).argmax(1), tag)
     return best
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from torch import Tensor
+from torch.nn import functional
 
 from unspool.ops import compiled, fused, reference
 from unspool.ops.call import State, Weights, checked_call
@@ -22,9 +24,12 @@ def run(
     zoneout: Tensor | float | None = None,
     nonlinearity: str = "tanh",
     reset_after: bool = True,
+    tokens: Tensor | None = None,
 ) -> tuple[Tensor, State]:
     """Run `cell` (a name of `layouts.CELLS`) over x (B, T, I) from `state`; returns (y (B, T, H), final state).
 
+    tokens: (B, T) int64; then x is (N, I), and step t of row b reads x[tokens[b, t]]. The compiled core projects
+    each of the N rows once, instead of every step.
     state: a tuple of (B, H), one for each of the layout's states; a cell with a window has one more, the k - 1
     inputs before the first step in the order of reading, (B, k - 1, I).
     weights: the parameters of `layouts.parameter_shapes`, by name; without biases, or with the gains and shifts
@@ -51,14 +56,17 @@ def run(
         zoneout=zoneout,
         nonlinearity=nonlinearity,
         reset_after=reset_after,
+        tokens=tokens,
     )
     if compiled.takes(call):
         return compiled.run(call)
+    if call.tokens is not None:
+        call = replace(call, x=functional.embedding(call.tokens, call.x), tokens=None)
     return fused.run(call) if fused.takes(call) else reference.run(call)
 
 
 def trace(
     cell: str, x: Tensor, state: State, weights: Weights, lengths: Tensor | None = None, **options: Any
 ) -> reference.Trace:
-    """Gates and states at every step; takes what `run` takes, and computes the definition."""
+    """Gates and states at every step; takes what `run` takes but tokens, and computes the definition."""
     return reference.trace(checked_call(cell, x, state, weights, lengths, **options))

@@ -56,6 +56,7 @@ class _Axis:
         if high <= low:
             low, high = (low / 2, high * 2) if log else (low - 0.5, high + 0.5)
         self.low, self.high = self._scale(low), self._scale(high)
+        self.least_step = 1.0 if all(value == int(value) for value in values) else 0.0  # no half epochs
 
     def place(self, value: float) -> float:
         share = (self._scale(value) - self.low) / (self.high - self.low)
@@ -71,6 +72,7 @@ class _Axis:
         low, high = (10**self.low, 10**self.high) if self.log else (self.low, self.high)
         step = 10 ** math.floor(math.log10((high - low) / 4))
         step *= next(factor for factor in (1, 2, 5, 10) if (high - low) / (factor * step) <= 6)
+        step = max(step, self.least_step)
         return [k * step for k in range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1)]
 
 

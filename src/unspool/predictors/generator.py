@@ -79,23 +79,18 @@ class GeneratorPredictor(Predictor):
         """Whether a generated document comes to an end of its own (START is then its last id)."""
         return not self.running
 
+    @torch.inference_mode()
     def step(self, tokens: Int64, state: State) -> tuple[Floats, State]:
         """tokens (S,), the state → log-probabilities (S, V) of what may follow, and the state after."""
-        return self.read(tokens[:, None], state)
+        hidden, state = self.network.step(torch.from_numpy(tokens), state)
+        return self._shown(hidden), state
 
     @torch.inference_mode()
     def read(self, ids: Int64, state: State) -> tuple[Floats, State]:
         """ids (S, T), the state → log-probabilities (S, V) after the last of them, and the state there."""
         for begin in range(0, ids.shape[1], PROMPT_STEPS):
             hidden, state = self.network(torch.from_numpy(ids[:, begin : begin + PROMPT_STEPS]), state)
-        log_probs = self.network.log_probs(hidden[:, -1])
-        log_probs[:, UNKNOWN] = -torch.inf
-        if self.running and not self.encoder.lines:
-            log_probs[:, PADDING] = -torch.inf  # the end of the whole corpus is nothing to be said
-        found: Floats = log_probs.numpy()
-        if np.isnan(found).any():
-            raise ModelFileError("the model's answers are not numbers: its weights are finite but far too large")
-        return found, state
+        return self._shown(hidden[:, -1]), state
 
     def prompt_ids(self, prompt: str, label: str | None = None) -> tuple[Int64, list[str]]:
         """The start and the prompt as ids, and the tokens of the prompt that the model does not know, each once."""
@@ -119,22 +114,25 @@ class GeneratorPredictor(Predictor):
         ended, or for the rest of a character whose bytes are not complete."""
         first, state = self.read(ids[None], self.network.no_state(1))
         state = tuple(part.repeat_interleave(samples, dim=1) for part in state)
-        spellers = [self.speller(ids) for _ in range(samples)]
+        texts: dict[int, str] = {}
+        spellers = [self.speller(ids, texts) for _ in range(samples)]
         ended = np.zeros(samples, bool)
         chosen = sample(self.step, np.repeat(first, samples, axis=0), state, how, first_sample=first_sample)
         for _, (tokens, log_probs) in zip(range(length), chosen, strict=False):
             if self.ends:
                 ended |= tokens == START
             yield [
-                None if over else Token(int(token), speller.add(int(token)), float(log_prob))
-                for over, speller, token, log_prob in zip(ended, spellers, tokens, log_probs, strict=True)
+                None if over else Token(token, speller.add(token), log_prob)
+                for over, speller, token, log_prob in zip(
+                    ended, spellers, tokens.tolist(), log_probs.tolist(), strict=True
+                )
             ]
             if ended.all():
                 return
 
-    def speller(self, ids: Int64) -> Speller:
+    def speller(self, ids: Int64, texts: dict[int, str] | None = None) -> Speller:
         """What spells the tokens after `ids`, a start and a prompt."""
-        speller = Speller(self.tokenizer)
+        speller = Speller(self.tokenizer, texts)
         for token_id in ids[1:].tolist():
             speller.add(token_id)
         return speller
@@ -186,6 +184,16 @@ class GeneratorPredictor(Predictor):
             raise ModelFileError(f"{path} describes no network: {shorten(error, 200)}") from error
         folders.fill(network, folders.need(contents, TENSORS, folder), folder / TENSORS)
         return cls(labels, settings, network, tokenizer, values["running"])
+
+    def _shown(self, hidden: torch.Tensor) -> Floats:
+        """Log-probabilities (S, V) of what may be said next, from hidden (S, D)."""
+        found: Floats = self.network.log_probs(hidden).numpy()
+        found[:, UNKNOWN] = -np.inf
+        if self.running and self.tokenizer.reversible:
+            found[:, PADDING] = -np.inf  # the end of the whole corpus is nothing to be said
+        if np.isnan(found).any():
+            raise ModelFileError("the model's answers are not numbers: its weights are finite but far too large")
+        return found
 
     def _unknown(self, prompt: str, ids: Any) -> list[str]:
         if not (ids == UNKNOWN).any():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -31,6 +31,7 @@ from unspool.training.translation import EncodedPairs
 SEEN = "seen.safetensors"
 SOURCE_PREFIX = "source-"
 BATCH_ROWS = 256  # sentences times beams searched at once
+_CUTS: dict[str, Callable[[str], list[str]]] = {"word": split_words, "token": str.split}  # a text into its words
 
 
 @dataclass(frozen=True)
@@ -86,9 +87,9 @@ class TranslatorPredictor(Predictor):
     ) -> list[list[Translation]]:
         """The n best translations of each text, best first; of a blank text the empty one.
 
-        A text is read up to `settings.max_length` tokens. An unknown word of a word model is replaced by the source
-        word most looked at, or by what `dictionary` has for that. Raises ModelFileError when the weights are so large
-        that an answer is not a number.
+        A text is read up to `settings.max_length` tokens. An unknown word, where both sides are words, is replaced by
+        the source word most looked at, or by what `dictionary` has for that. Raises ModelFileError when the weights
+        are so large that an answer is not a number.
         """
         options = options or BeamOptions()
         sources = encode(self.source_tokenizer, texts, self.settings.max_length)
@@ -116,22 +117,33 @@ class TranslatorPredictor(Predictor):
     ) -> Translation:
         looks = None if found.attention is None else found.attention[:-1, : len(ids)]
         tokens = [self.target_tokenizer.token(token) for token in found.tokens]
-        if self.target_tokenizer.level == "word":
-            words = split_words(text)[: len(ids)]
+        if looks is not None and self.replaces_unknown:
+            words = _CUTS[self.source_tokenizer.level](text)[: len(ids)]
             for place, token in enumerate(found.tokens):
-                if token == UNKNOWN and looks is not None and looks.shape[1] and looks.shape[1] <= len(words):
+                if token == UNKNOWN and words:
                     word = words[int(looks[place].argmax())]
                     tokens[place] = dictionary.get(word, dictionary.get(word.lower(), word))
-            written = detokenise(tokens)
+        if self.target_tokenizer.level in _CUTS:
+            written = detokenise(tokens) if self.target_tokenizer.level == "word" else " ".join(tokens)
         else:
             written = self.target_tokenizer.decode(found.tokens).strip()
         source = tuple(self.source_tokenizer.token(int(token)) for token in ids)
         return Translation(written, found.log_probability, found.score, source, tuple(tokens), looks)
 
+    @property
+    def replaces_unknown(self) -> bool:
+        """Whether unknown words are replaced: both sides are words, and the model has looked at some of the source."""
+        words = self.source_tokenizer.level in _CUTS and self.target_tokenizer.level in _CUTS
+        return words and self.settings.attention != "none"
+
     def encode_pairs(self, sources: Sequence[str], targets: Sequence[str]) -> EncodedPairs:
         """Both sides as the network reads them, cut to `settings.max_length`."""
         most = self.settings.max_length
         return EncodedPairs(encode(self.source_tokenizer, sources, most), encode(self.target_tokenizer, targets, most))
+
+    def count_long(self, sources: Sequence[str]) -> int:
+        """How many of the texts have more than `settings.max_length` tokens, of which the rest is not read."""
+        return int((encode(self.source_tokenizer, sources).lengths > self.settings.max_length + 1).sum())
 
     def count_seen(self, sources: Sequence[str]) -> int:
         """How many of the texts were among the training sources."""
@@ -166,8 +178,9 @@ class TranslatorPredictor(Predictor):
         }
         if settings.joint and (own or values["source_tokenizer"] != values["target_tokenizer"]):
             raise ModelFileError(f"{folder / 'config.json'}: a joint vocabulary has one tokenizer, not two")
-        target = _tokenizer(values["target_tokenizer"], contents, settings, folder)
-        source = target if settings.joint else _tokenizer(values["source_tokenizer"], own, settings, folder)
+        levels = (settings.level, settings.target_level or settings.level)
+        target = _tokenizer(values["target_tokenizer"], contents, levels[1], settings, folder)
+        source = target if settings.joint else _tokenizer(values["source_tokenizer"], own, levels[0], settings, folder)
         weights, seen = folders.need(contents, TENSORS, folder), folders.need(contents, SEEN, folder)
         try:
             with torch.device("meta"):  # shapes without memory
@@ -200,13 +213,10 @@ def most_tokens(source_length: int, max_length: int) -> int:
     return min(max_length, 2 * source_length + 10)
 
 
-def seen_hashes(sources: Sequence[str]) -> npt.NDArray[np.uint32]:
-    """32 bits of each source's hash: enough to count copies, too little to confirm a guessed text."""
-    return np.unique(text_hashes(sources).astype(np.uint32))
-
-
-def _tokenizer(values: Any, contents: Mapping[str, bytes], settings: Settings, folder: Path) -> Tokenizer:
+def _tokenizer(
+    values: Any, contents: Mapping[str, bytes], level: str | None, settings: Settings, folder: Path
+) -> Tokenizer:
     tokenizer = load_tokenizer(folders.mapping(values, "tokenizer", folder), contents)
-    if (tokenizer.level, tokenizer.lowercase) != (settings.level, settings.lowercase):
+    if (tokenizer.level, tokenizer.lowercase) != (level, settings.lowercase):
         raise ModelFileError(f"{folder / 'config.json'}: settings and tokenizer disagree on level or lowercase")
     return tokenizer

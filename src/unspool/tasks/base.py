@@ -9,11 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
+from torch import nn
+
+from unspool.config import Settings
 from unspool.predictors import Predictor
 from unspool.text.readers import ReadOptions
 from unspool.training.callbacks import Callback
+from unspool.training.trainer import Data
 
 Notice = Callable[[str], None]
 
@@ -29,6 +33,7 @@ class Request:
         validation: data to validate on, or None for a share of `data`.
         vectors: pretrained word vectors, or None.
         more: further files of the data, for tasks that take several.
+        search: whether half of the minutes go into finding settings.
     """
 
     data: Path
@@ -37,6 +42,7 @@ class Request:
     validation: Path | None = None
     vectors: Path | None = None
     more: tuple[Path, ...] = ()
+    search: bool = False
 
     @property
     def paths(self) -> tuple[Path, ...]:
@@ -44,11 +50,45 @@ class Request:
         return self.data, *self.more
 
 
+class Readable(Protocol):
+    """What a reader gives: lines to tell, and the SHA-256 of what was read."""
+
+    @property
+    def notes(self) -> tuple[str, ...]: ...
+    @property
+    def fingerprint(self) -> str: ...
+
+
+T = TypeVar("T", bound=Readable)
+
+
+@dataclass(frozen=True)
+class Input(Generic[T]):
+    """The data to learn from, and what to validate on where that has files of its own."""
+
+    data: T
+    validation: T | None
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        return self.data.notes
+
+    @property
+    def fingerprint(self) -> str:
+        return self.data.fingerprint
+
+    @property
+    def validation_fingerprint(self) -> str | None:
+        return self.validation.fingerprint if self.validation else None
+
+
 class Outcome(Protocol):
     """What `fit` gives back: the trained predictor, its figures, and what they cost."""
 
     @property
     def predictor(self) -> Predictor: ...
+    @property
+    def validation(self) -> dict[str, Any]: ...
     @property
     def epochs(self) -> int: ...
     @property
@@ -61,11 +101,10 @@ class Task(Protocol):
     def recognises(self, paths: Sequence[Path], options: ReadOptions) -> str | None:
         """Why this data looks made for the task, in a few words, or None when it does not."""
 
-    def read(self, request: Request) -> Any:
-        """The data, checked. It has `notes` (lines to tell), `fingerprint` (SHA-256) and `validation_fingerprint`
-        (None without a file of its own)."""
+    def read(self, request: Request) -> Input[Any]:
+        """The data, checked."""
 
-    def prepare(self, data: Any, request: Request, notice: Notice) -> Any:
+    def prepare(self, found: Input[Any], request: Request, notice: Notice) -> Any:
         """Everything that is decided before the first step, with `settings` resolved; each decision is told."""
 
     def fit(
@@ -83,14 +122,18 @@ class Task(Protocol):
     def facts(self, prepared: Any) -> dict[str, Any]:
         """What besides data, settings and versions must be the same for a run to go on; plain JSON values."""
 
+    def untrained(self, prepared: Any, settings: Settings) -> tuple[nn.Module, Data, Settings]:
+        """The network as `settings` would have it, before its first step; its data, and the settings that the loop
+        follows. For a search: what was prepared with other settings is used as it is."""
+
     def network_bytes(self, prepared: Any) -> int:
         """Bytes of the weights that `fit` will train. No memory is taken for them."""
 
     def make_card(self, name: str, fingerprint: str | None, prepared: Any, outcome: Any) -> dict[str, Any]:
         """What card.json tells: data, figures, versions; plain JSON values, file names without their folders."""
 
-    def make_readme(self, name: str, card: dict[str, Any]) -> str:
-        """The model card for people, in Markdown."""
+    def make_readme(self, name: str, told: dict[str, Any]) -> str:
+        """card.json for people, in Markdown."""
 
     def summary(self, outcome: Any) -> dict[str, Any]:
         """The figures of a training for `--json`."""

@@ -1,6 +1,6 @@
 """A training run on disk: `run.json` says what was asked, checkpoints where it stands, `model/` what came of it.
 
-    reviews.unspool/   run.json · metrics.jsonl · checkpoints/ · model/
+    reviews.unspool/   run.json · metrics.jsonl · checkpoints/ · model/     (and search.json after --search)
 
 `run.json` is written before anything is trained, so that a run can be taken up after a kill at any moment; `resume`
 reads the data again and refuses to go on when data, settings or versions differ from the run's.
@@ -8,13 +8,10 @@ reads the data again and refuses to go on when data, settings or versions differ
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import platform
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -26,21 +23,22 @@ from unspool._version import __version__
 from unspool.errors import DataError, Interrupted, ModelFileError, SettingError, TrainingError, UsageError, shorten
 from unspool.models.recipes import settle
 from unspool.predictors import save
-from unspool.tasks import TASKS, Request, Task, find_task
+from unspool.tasks import TASKS, Request, Task, find_task, search
 from unspool.text.readers import ReadOptions
 from unspool.training.callbacks import Callback, MetricsLog
 
-FORMAT = 2
+FORMAT = 3
 RUN_FILE = "run.json"
 
 
 @dataclass(frozen=True)
 class Finished:
-    """The run's folder, its model's folder, and the figures."""
+    """The run's folder, its model's folder, and the figures; what a search found, None without one."""
 
     folder: Path
     model: Path
     outcome: Any  # an Outcome, with the figures of its task
+    found: search.Found | None = None
 
 
 def free_folder(data: Path) -> Path:
@@ -76,7 +74,9 @@ def start(
     read = _read(request, notice)
     _check_space(folder, read)
     _make_run(folder, {"format": FORMAT, "request": _plain(request), "facts": read.facts})
-    with _alone(folder):
+    with files.alone(folder, RUN_FILE):
+        if request.search:
+            request, read, started = _search(request, folder, read, notice, started)
         return _train(request, folder, read, callbacks, notice, started=started, resume=False)
 
 
@@ -107,9 +107,11 @@ def resume(
         notice(f"changed    {line}")
     if threads != threads_before:
         notice(f"threads    {threads_before} before, {threads} now: the last digits may differ")
-    with _alone(folder):
+    with files.alone(folder, RUN_FILE):
         if changed:
             files.publish(folder / RUN_FILE, files.to_json({**values, "facts": read.facts}))
+        if request.search:
+            request, read, started = _search(request, folder, read, notice, started)
         return _train(request, folder, read, callbacks, notice, started=started, resume=True)
 
 
@@ -131,7 +133,9 @@ def _with_task(request: Request, notice: Callable[[str], None]) -> Request:
         name, reason = find_task(request.paths, request.read)
     notice(f"task       {name}: {reason} (--task {'|'.join(TASKS)})")
     request = replace(request, given={**request.given, "task": name})
-    settle(request.given)
+    settings = settle(request.given)
+    if request.search:
+        search.check(request.given, settings, _fixed(request))
     return request
 
 
@@ -154,6 +158,40 @@ def _read(request: Request, notice: Callable[[str], None]) -> _Read:
         **task.facts(prepared),
     }
     return _Read(task, prepared, data.fingerprint, facts)
+
+
+def _search(
+    request: Request, folder: Path, read: _Read, notice: Callable[[str], None], started: float
+) -> tuple[Request, _Read, float]:
+    """The request with the settings found and the minutes left, which run.json holds from now on; and when it began."""
+    minutes, path = float(request.given["minutes"]), folder / search.FILE
+    before = search.used(path)
+    try:
+        found = search.find(
+            read.prepared.settings,
+            lambda settings: read.task.untrained(read.prepared, settings),
+            _fixed(request),
+            path,
+            minutes=search.SHARE * minutes,
+            spent=time.monotonic() - started,
+            notice=notice,
+        )
+    except Interrupted as error:
+        message = f"the search was stopped, its trials are kept; go on with: unspool resume {shorten(folder, 300)}"
+        raise Interrupted(message, error.signal_number) from error
+    now = time.monotonic()
+    left = max(0.01, round(minutes - (now - started + before) / 60, 2))
+    request = replace(request, search=False, given={**request.given, **found, "minutes": left})
+    read = _read(request, lambda _: None)
+    content = {"format": FORMAT, "request": _plain(request), "facts": read.facts}
+    files.publish(folder / RUN_FILE, files.to_json(content))
+    notice(f"found      {search.flags(found)}, to be trained for {left:g} minutes")
+    return request, read, now
+
+
+def _fixed(request: Request) -> set[str]:
+    """What a search leaves alone: what was given, and the width of given vectors."""
+    return {*request.given, *(("embedding",) if request.vectors else ())}
 
 
 def _train(
@@ -183,7 +221,7 @@ def _train(
         if "unspool resume" in str(error):
             raise
         raise Interrupted(f"{error}; go on with: unspool resume {shorten(folder, 300)}", error.signal_number) from error
-    return Finished(folder, folder / "model", outcome)
+    return Finished(folder, folder / "model", outcome, search.found_in(search.read(folder / search.FILE)))
 
 
 def _check_space(folder: Path, read: _Read) -> None:
@@ -205,18 +243,6 @@ def _make_run(folder: Path, content: Mapping[str, Any]) -> None:
         raise
 
 
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Keep a second process off the run; the lock ends with the process, however that ends."""
-    with (folder / RUN_FILE).open("rb") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:  # a file system without locks is no reason to refuse
-            if error.errno in (errno.EAGAIN, errno.EACCES):
-                raise UsageError(f"another process is at work on {shorten(folder, 300)}") from error
-        yield
-
-
 def _differences(before: Mapping[str, Any], now: Mapping[str, Any], prefix: str = "") -> list[str]:
     """`name was x, is y` for everything that differs, the settings one by one."""
     found: list[str] = []
@@ -233,7 +259,8 @@ def _plain(request: Request) -> dict[str, Any]:
     """The request as run.json holds it; paths made absolute, so that a run can be taken up from anywhere."""
     paths = {name: path if path is None else _absolute(path) for name, path in _paths(request).items()}
     more = [_absolute(path) for path in request.more]
-    return {**paths, "more": more, "given": dict(request.given), "read": asdict(request.read)}
+    read = asdict(request.read)
+    return {**paths, "more": more, "given": dict(request.given), "read": read, "search": request.search}
 
 
 def _paths(request: Request) -> dict[str, Path | None]:
@@ -256,14 +283,17 @@ def _parse(values: Any, folder: Path) -> tuple[Request, dict[str, Any]]:
     request, facts = values["request"], values["facts"]
     if not isinstance(request, dict) or not isinstance(facts, dict):
         raise damaged
-    if set(request) != {"data", "more", "validation", "vectors", "given", "read"}:
+    if set(request) != {"data", "more", "validation", "vectors", "given", "read", "search"}:
         raise damaged
     if not isinstance(request["data"], str) or not isinstance(request["more"], list):
+        raise damaged
+    if type(request["search"]) is not bool:
         raise damaged
     try:
         read = ReadOptions(**request["read"])
         paths = {name: Path(request[name]) if request[name] else None for name in ("validation", "vectors")}
         more = tuple(Path(path) for path in request["more"])
-        return Request(Path(request["data"]), dict(request["given"]), read, more=more, **paths), facts
+        asked: dict[str, Any] = {"more": more, "search": request["search"], **paths}
+        return Request(Path(request["data"]), dict(request["given"]), read, **asked), facts
     except (TypeError, ValueError, SettingError) as error:
         raise damaged from error

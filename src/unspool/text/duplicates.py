@@ -34,6 +34,11 @@ def text_hashes(texts: Sequence[str]) -> Hashes:
     return np.fromiter((text_hash(text) for text in texts), np.uint64, len(texts))
 
 
+def seen_hashes(texts: Sequence[str]) -> NDArray[np.uint32]:
+    """32 bits of each text's hash, sorted, each once: enough to count copies, too little to confirm a guessed text."""
+    return np.unique(text_hashes(texts).astype(np.uint32))
+
+
 def duplicates(texts: Sequence[str], labels: Sequence[str]) -> Duplicates:
     """Count the copies among `texts` and the texts that stand with more than one label; empty ones do not count."""
     labels_of: dict[int, set[str]] = {}

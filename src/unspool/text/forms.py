@@ -48,9 +48,8 @@ class FormEncoder:
         min_count: int,
         max_size: int | None,
         lowercase: bool,
-        more_words: Iterable[str] = (),
     ) -> FormEncoder:
-        """Vocabularies of the training sentences alone; `more_words` (of pretrained vectors) are added to the words.
+        """Vocabularies of the training sentences alone.
 
         min_count: a word seen less often is unknown, and so is a character seen fewer than twice. max_size: most word
         ids, padding and unknown included.
@@ -60,11 +59,12 @@ class FormEncoder:
         for form, count in forms.items():
             words[form.lower() if lowercase else form] += count
         known = Vocabulary.from_counts(words, min_count=min_count, max_size=max_size)
-        added = [word for word in dict.fromkeys(more_words) if word not in known.ids]
-        if max_size is not None:
-            added = added[: max_size - known.size]
-        known = Vocabulary([*known.tokens, *added]) if added else known
         return cls(known, _alphabet(forms) if characters else None, lowercase=lowercase)
+
+    def extended(self, more_words: Iterable[str], *, max_size: int | None) -> FormEncoder:
+        """The same with further words behind its own, up to `max_size` ids: those that pretrained vectors know."""
+        words = self.words.extended(more_words, max_size=max_size)
+        return FormEncoder(words, self.characters, lowercase=self.lowercase)
 
     def encode(self, sentences: Sequence[Sequence[str]]) -> tuple[Ragged, Forms]:
         """Form numbers, a row for each sentence, and the table they point into."""

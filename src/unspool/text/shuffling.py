@@ -6,6 +6,8 @@ generator state, no library version and no machine, which makes resuming in the 
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -22,13 +24,16 @@ def random_keys(count: int, seed: int, stream: int) -> Keys:
 
 def mixed_keys(values: Keys, seed: int, stream: int) -> Keys:
     """One key for each value, uint64, a one-to-one map of the values for each (seed, stream)."""
-    start = _mix(np.array([(seed * _GOLDEN + stream) & _MASK], np.uint64))
-    with np.errstate(over="ignore"):
-        return _mix(start + values * np.uint64(_GOLDEN))
+    return _mix(_start(seed, stream) + values * np.uint64(_GOLDEN))
+
+
+@lru_cache(64)
+def _start(seed: int, stream: int) -> Keys:
+    return _mix(np.array([(seed * _GOLDEN + stream) & _MASK], np.uint64))
 
 
 def _mix(value: Keys) -> Keys:
-    with np.errstate(over="ignore"):
-        value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        value = (value ^ (value >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        return value ^ (value >> np.uint64(31))
+    """Arrays wrap around without a warning, which is meant."""
+    value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    value = (value ^ (value >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return value ^ (value >> np.uint64(31))

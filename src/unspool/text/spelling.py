@@ -13,11 +13,13 @@ _LONGEST = 4  # bytes of a character
 class Speller:
     """Gives the text that each id adds, and at the levels of words puts the blanks where a writer would.
 
-    `END` ids become line ends. Bytes are held back until they form a character.
+    `END` ids become line ends. Bytes are held back until they form a character. Spellers side by side may share
+    `texts`, where each notes what a token is spelled like.
     """
 
-    def __init__(self, tokenizer: Tokenizer) -> None:
+    def __init__(self, tokenizer: Tokenizer, texts: dict[int, str] | None = None) -> None:
         self._tokenizer = tokenizer
+        self._texts = {} if texts is None else texts
         self._bytes = tokenizer.level in ("byte", "bpe")
         self._words = not tokenizer.reversible
         self._held: list[int] = []
@@ -29,7 +31,9 @@ class Speller:
             return self.finish() + self._line_end()
         if self._bytes:
             return self._add_bytes(token_id)
-        text = self._tokenizer.decode([token_id])
+        text = self._texts.get(token_id)
+        if text is None:
+            text = self._texts[token_id] = self._tokenizer.decode([token_id])
         if not self._words:
             return text
         blank = " " if self._wants_blank(text) else ""

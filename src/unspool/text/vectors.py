@@ -32,11 +32,12 @@ def read_vectors(path: Path | str, ids: Mapping[str, int]) -> tuple[NDArray[np.f
 
 
 def vector_table(
-    path: Path | str, ids: Mapping[str, int], size: int, seed: int, width: int | None = None
+    path: Path | str, ids: Mapping[str, int], size: int, seed: int, width: int | None = None, trained: int | None = None
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """(table, found): rows for all `size` ids, those of found words from the file, the others from U(-.25, .25).
 
-    width: columns of the table, those of the file when None; columns that the file lacks are random for every word.
+    width: columns of the table, those of the file when None; columns that the file lacks are random for every word,
+    but zero from row `trained` on: no training text has those words, so nothing would ever move their noise.
     The file's numbers are scaled as one to the standard deviation of the others: vectors several times as wide as
     what a network begins with hardly learn, and drown the words that are not in the file (docs/experiments.md, MR).
     """
@@ -45,6 +46,7 @@ def vector_table(
     if width is not None and width < given:
         raise SettingError(f"--embedding is {width} but the vectors have {given} columns: give at least as many")
     table = np.random.default_rng(seed).uniform(-LIMIT, LIMIT, (size, width or given)).astype(np.float32)
+    table[trained if trained is not None else size :, given:] = 0
     spread = float(matrix[found].std()) or 1.0
     table[: len(found), :given][found] = matrix[found] * (LIMIT / 3**0.5 / spread)
     return table, found

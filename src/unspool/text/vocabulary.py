@@ -7,7 +7,8 @@ carry a password that stood once in its data.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,12 @@ class Vocabulary:
         usual = [token for token, count in counts.items() if count >= min_count and _is_storable(token)]
         usual.sort(key=lambda token: (-counts[token], token))
         return cls(usual if max_size is None else usual[: max_size - RESERVED])
+
+    def extended(self, words: Iterable[str], *, max_size: int | None) -> Vocabulary:
+        """This vocabulary and, after its own tokens, those of `words` (of pretrained vectors) that it lacks."""
+        added = (word for word in dict.fromkeys(words) if word not in self.ids and _is_storable(word))
+        room = None if max_size is None else max(0, max_size - self.size)
+        return Vocabulary([*self.tokens, *islice(added, room)])
 
     @property
     def size(self) -> int:

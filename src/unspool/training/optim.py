@@ -54,5 +54,12 @@ def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
 
 
 def clip(parameters: Iterable[torch.Tensor], limit: float) -> float:
-    """Scale the gradients to a joint norm of at most `limit`; returns the norm before."""
-    return float(nn.utils.clip_grad_norm_(parameters, limit, foreach=True))
+    """Scale the gradients to a joint norm of at most `limit`; returns the norm before.
+
+    What torch.nn.utils.clip_grad_norm_ does, which also multiplies short gradients, by 1: a pass over all of them.
+    """
+    parameters = list(parameters)
+    norm = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None], foreach=True)
+    if not norm + 1e-6 <= limit:
+        nn.utils.clip_grads_with_norm_(parameters, limit, norm, foreach=True)
+    return float(norm)

@@ -31,7 +31,7 @@ def test_columns_are_found_by_name_and_told(tmp_path: Path) -> None:
     found = read(tmp_path, "wide.csv", WIDE)
     assert pairs(found)[:2] == [("a", "text number 0"), ("b", "text number 1")]
     assert found.notes == (
-        "format: comma-separated table with header; columns: text 'text', label 'label'",
+        "format: comma-separated table with header; columns: text 'text', label 'label'; not read: 'id', 'rating'",
         "encoding: UTF-8",
     )
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from unspool.errors import DataError, UsageError
 from unspool.text.detokenise import detokenise
-from unspool.text.readers import ReadOptions, read_pairs
+from unspool.text.readers import ReadOptions, looks_paired, read_pairs
 
 ROWS = [("Go.", "Va !"), ('"Hi," he said.', "« Salut », dit-il."), ("Run, now!", "Cours, vite !")]
 
@@ -126,3 +126,22 @@ def test_lines_in_are_pairs_out(tmp_path_factory: pytest.TempPathFactory, rows: 
 )
 def test_words_become_running_text(tokens: str, text: str) -> None:
     assert detokenise(tokens.split()) == text
+
+
+def test_a_table_that_names_two_sides_and_a_zip_look_like_pairs(tmp_path: Path) -> None:
+    for name, head, paired in (
+        ("a.tsv", "source\ttarget\n", True),
+        ("b.csv", '\ufeff"EN","de"\r\n', True),
+        ("c.tsv", "text\tlabel\n", False),
+        ("d.tsv", "de\tde\n", False),
+        ("e.tsv", "en\tde\tfr\n", False),
+        ("f.txt", "source\ttarget\n", False),
+        ("g.csv", "", False),
+    ):
+        path = write(tmp_path / name, head + ("dog\tHund\n" if head else ""))
+        assert looks_paired(path, ReadOptions()) is paired, name
+        assert not looks_paired(path, ReadOptions(label_column="2"))
+    assert not looks_paired(tmp_path / "absent.tsv", ReadOptions())
+    with zipfile.ZipFile(tmp_path / "h.zip", "w") as archive:
+        archive.writestr("fra.txt", "Go.\tVa !\n")
+    assert looks_paired(tmp_path / "h.zip", ReadOptions())

@@ -84,3 +84,12 @@ def test_refusals_name_the_line(tmp_path: Path) -> None:
         read(tmp_path, "a.jsonl", b'{"text": "one"}\n{"label": 3}\n')
     with pytest.raises(SettingError, match="--text-column has no effect on a file of format text"):
         read(tmp_path, "a.txt", b"x\n", format="text", text_column="a")
+
+
+def test_lines_with_fasttext_labels_are_answered_whole_and_the_flag_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "reviews.txt"
+    path.write_text("__label__good a fine film\n__label__bad a poor one\n\n")
+    found = read_texts(path)
+    assert found.texts == ["__label__good a fine film", "__label__bad a poor one", ""]
+    assert "--format fasttext leaves it out" in found.notes[-1]
+    assert read_texts(path, ReadOptions(format="fasttext")).texts[:2] == ["a fine film", "a poor one"]

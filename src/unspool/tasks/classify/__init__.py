@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,37 +10,18 @@ import numpy as np
 
 from unspool.errors import UsageError, shorten
 from unspool.predictors import ClassifierPredictor
-from unspool.tasks.base import Notice, Request
+from unspool.tasks.base import Input, Notice, Request
 from unspool.tasks.classify import evaluation, fitting
 from unspool.tasks.classify.card import make_card, make_readme
-from unspool.tasks.classify.fitting import Outcome, Prepared, fit, network_bytes
+from unspool.tasks.classify.fitting import Outcome, Prepared, fit, network_bytes, untrained
 from unspool.tasks.classify.show import evaluation_lines, summary, summary_lines
 from unspool.text.readers import LabelledTexts, ReadOptions, check_labels, read_labelled
 
 __all__ = [
-    "Input", "Outcome", "Prepared", "answer", "answer_line", "evaluate", "evaluation_lines", "facts", "fit",
+    "Outcome", "Prepared", "answer", "answer_line", "evaluate", "evaluation_lines", "facts", "fit",
     "make_card", "make_readme", "network_bytes", "prepare", "read", "recognises", "summary", "summary_lines",
+    "untrained",
 ]  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Input:
-    """The labelled texts, and those to validate on where a second file gives them."""
-
-    texts: LabelledTexts
-    validation: LabelledTexts | None
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        return self.texts.notes
-
-    @property
-    def fingerprint(self) -> str:
-        return self.texts.fingerprint
-
-    @property
-    def validation_fingerprint(self) -> str | None:
-        return self.validation.fingerprint if self.validation else None
 
 
 def recognises(paths: Sequence[Path], options: ReadOptions) -> str | None:
@@ -49,19 +29,19 @@ def recognises(paths: Sequence[Path], options: ReadOptions) -> str | None:
     return "one label for each text" if len(paths) == 1 and options.format != "text" else None
 
 
-def read(request: Request) -> Input:
+def read(request: Request) -> Input[LabelledTexts]:
     """Labelled texts with at least two labels."""
     data = read_labelled(_one(request.paths), request.read)
     check_labels(data.labels, request.data.name)
     return Input(data, read_labelled(request.validation, request.read) if request.validation else None)
 
 
-def prepare(data: Input, request: Request, notice: Notice) -> Prepared:
+def prepare(found: Input[LabelledTexts], request: Request, notice: Notice) -> Prepared:
     """See `fitting.prepare`."""
-    other = data.validation
+    other = found.validation
     return fitting.prepare(
-        data.texts.texts,
-        data.texts.labels,
+        found.data.texts,
+        found.data.labels,
         request.given,
         validation=(other.texts, other.labels) if other else None,
         vectors=request.vectors,

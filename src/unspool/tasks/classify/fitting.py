@@ -10,7 +10,7 @@ import math
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,18 +23,19 @@ from unspool.config import Settings
 from unspool.errors import DataError, SettingError, shorten
 from unspool.models import bow
 from unspool.models.classifier import Classifier
-from unspool.models.recipes import for_short_texts, settle
+from unspool.models.recipes import for_length, settle
 from unspool.predictors import ClassifierPredictor
 from unspool.tasks.base import Notice
+from unspool.tasks.fitting import run, weight_bytes
 from unspool.text.batching import padding_share
-from unspool.text.duplicates import duplicates, overlap, text_hashes
+from unspool.text.duplicates import duplicates, overlap, seen_hashes
 from unspool.text.levels import detect_level
 from unspool.text.splitting import split
 from unspool.text.tokenizers import DEFAULTS, Tokenizer, train_tokenizer
-from unspool.text.vectors import vector_table
+from unspool.text.vectors import vector_table, vector_words
+from unspool.text.words import WordTokenizer
 from unspool.training import metrics
 from unspool.training.callbacks import Callback
-from unspool.training.checkpoint import Progress
 from unspool.training.classification import ClassifierData
 from unspool.training.trainer import Trainer, memory_errors
 
@@ -43,8 +44,6 @@ Labels = npt.NDArray[np.int64]
 # Small data needs many passes, large data few: see docs/experiments.md, "How many epochs".
 SHORT_TEXT, WORDS = 64, ("word", "token", "bpe")  # tokens in the median text, at levels of words and their pieces
 TARGET_STEPS, LEAST_EPOCHS, MOST_EPOCHS = 3000, 7, 60
-
-NO_CHECKPOINT = "no checkpoint was completed yet: training starts from the beginning"
 
 
 @dataclass(frozen=True)
@@ -114,7 +113,7 @@ def prepare(
         lowercase=settings.lowercase,
     )
     settings = _for_length(settings, given, tokenizer, train.texts, notice)
-    matrix, settings = _vectors(vectors, settings, given, tokenizer, notice)
+    tokenizer, matrix, settings = _vectors(vectors, settings, given, tokenizer, notice)
     settings, data = _encode(settings, tokenizer, train, held_out, notice)
     return Prepared(settings, names, train, held_out, tokenizer, data, matrix)
 
@@ -134,7 +133,7 @@ def fit(
     truth, labels = prepared.validation.truth, prepared.labels
     baseline = metrics.report(linear.log_probabilities(prepared.validation.texts), truth, labels)
     notice(f"baseline   bow (linear, TF-IDF n-grams): accuracy {baseline['accuracy']:.4f}")
-    seen = _seen(prepared.train.texts)
+    seen = seen_hashes(prepared.train.texts)
     if prepared.data is None or prepared.tokenizer is None:
         predictor = ClassifierPredictor(labels, prepared.settings, linear, seen=seen)
         return Outcome(predictor, baseline, baseline, 0, time.monotonic() - started)
@@ -145,32 +144,22 @@ def fit(
         trainer = Trainer(
             network, prepared.data, prepared.settings, folder=folder, deadline=deadline, callbacks=callbacks
         )
-        if resume:
-            notice(f"resume     {_standing(trainer.progress) if trainer.resume(notice) else NO_CHECKPOINT}")
-        progress = trainer.fit()
-        if trainer.ended_by_time:
-            minutes = prepared.settings.minutes
-            notice(
-                f"time       the {minutes:g} minutes, which count from the start of the command, are over after "
-                f"{progress.epoch} of {prepared.settings.epochs} epochs"
-            )
+        progress = run(trainer, resume=resume, notice=notice)
         figures = metrics.report(predictor.log_probabilities(prepared.validation.texts), truth, labels)
     return Outcome(predictor, figures, baseline, progress.epoch, time.monotonic() - started)
+
+
+def untrained(prepared: Prepared, settings: Settings) -> tuple[Classifier, ClassifierData, Settings]:
+    """The network as `settings` would have it, its data, and the settings that the loop follows; not for bow."""
+    assert prepared.data is not None
+    return _network(replace(prepared, settings=settings), prepared.vectors), prepared.data, settings
 
 
 def network_bytes(prepared: Prepared) -> int:
     """Bytes of the weights that `fit` will train; 0 for bow. No memory is taken for them."""
     if prepared.tokenizer is None:
         return 0
-    with torch.device("meta"):
-        network = _network(prepared, vectors=None)
-    return sum(value.numel() * value.element_size() for value in network.state_dict().values())
-
-
-def _standing(progress: Progress) -> str:
-    if progress.finished:
-        return f"training had ended after epoch {progress.epoch}: the model is measured and written again"
-    return f"from step {progress.step:,}, in epoch {progress.epoch + 1}"
+    return weight_bytes(lambda: _network(prepared, vectors=None))
 
 
 def _tell_labels(texts: Sequence[str], labels: Sequence[str], names: list[str], notice: Notice) -> None:
@@ -199,7 +188,7 @@ def _parts(
     if validation is None:
         chosen, held_out = split(texts, labels, settings.validation, settings.seed)
         if not len(held_out):
-            raise DataError("no text can be spared for validation: give more texts, or a file with --validation-data")
+            raise DataError(_nothing_to_spare(texts, labels))
         parts = _part(texts, truth, chosen), _part(texts, truth, held_out)
         notice(f"split      {len(chosen):,} training, {len(held_out):,} validation; copies of a text stay together")
         return parts
@@ -215,6 +204,15 @@ def _parts(
     other = [validation[0][row] for row in known]
     notice(f"split      {len(texts):,} training, {len(other):,} validation from the second file")
     return Part(list(texts), truth), Part(other, np.array([index[validation[1][row]] for row in known], dtype=np.int64))
+
+
+def _nothing_to_spare(texts: Sequence[str], labels: Sequence[str]) -> str:
+    if len(set(labels)) == len(texts):
+        return (
+            "no text can be spared for validation, as every text has a label of its own: is that the label? "
+            "(--label-column)"
+        )
+    return "no text can be spared for validation: give more texts, or a file with --validation-data"
 
 
 def _part(texts: Sequence[str], truth: Labels, rows: Labels) -> Part:
@@ -240,28 +238,36 @@ def _for_length(
     settings: Settings, given: Mapping[str, Any], tokenizer: Tokenizer, texts: list[str], notice: Notice
 ) -> Settings:
     sample = tokenizer.encode_all(texts[:: max(1, len(texts) // 1000)]).lengths
-    if settings.level not in WORDS or np.median(sample) > SHORT_TEXT:
+    if settings.level not in WORDS:
         return settings
-    chosen = for_short_texts(settings, given)
-    if chosen != settings:
-        notice(f"recipe     for short texts: --embedding {chosen.embedding} --learning-rate {chosen.learning_rate:g}")
+    short = bool(np.median(sample) <= SHORT_TEXT)
+    chosen = for_length(settings, given, short=short)
+    before, now = settings.model_dump(), chosen.model_dump()
+    if changed := [f"{config.flag(name)} {now[name]:g}" for name in now if now[name] != before[name]]:
+        notice(f"recipe     for {'short' if short else 'long'} texts: {' '.join(changed)}")
     return chosen
 
 
 def _vectors(
     path: Path | None, settings: Settings, given: Mapping[str, Any], tokenizer: Tokenizer, notice: Notice
-) -> tuple[npt.NDArray[np.float32] | None, Settings]:
+) -> tuple[Tokenizer, npt.NDArray[np.float32] | None, Settings]:
+    """The table of vectors, and the tokenizer with their words: a text may later use one that no training text did."""
     if path is None:
         if "vectors_mode" in given:
             raise SettingError("--vectors-mode has no effect without --vectors FILE")
-        return None, settings
-    if tokenizer.level != "word":
+        return tokenizer, None, settings
+    if not isinstance(tokenizer, WordTokenizer) or tokenizer.level != "word" or settings.max_vocabulary is None:
         raise SettingError(f"--vectors needs --level word, the texts are read by {tokenizer.level}")
-    wanted = {tokenizer.token(index): index for index in range(2, tokenizer.size)}
+    words, most = tokenizer.vocabulary, settings.max_vocabulary
+    tokenizer = WordTokenizer(words.extended(vector_words(path, most), max_size=most), lowercase=tokenizer.lowercase)
     width = settings.embedding if "embedding" in given else None
-    rows, found = vector_table(path, wanted, tokenizer.size, settings.seed, width)
-    notice(f"vectors    {int(found.sum()):,} of {len(wanted):,} words found, {rows.shape[1]} wide")
-    return rows, settings.model_copy(update={"embedding": rows.shape[1]})
+    rows, found = vector_table(path, tokenizer.vocabulary.ids, tokenizer.size, settings.seed, width, words.size)
+    own, added = int(found[: words.size].sum()), tokenizer.size - words.size
+    notice(
+        f"vectors    {own:,} of {len(words.tokens):,} training words found, {added:,} more of the file added; "
+        f"{rows.shape[1]} wide"
+    )
+    return tokenizer, rows, settings.model_copy(update={"embedding": rows.shape[1]})
 
 
 def _encode(
@@ -312,8 +318,3 @@ def _network(prepared: Prepared, vectors: npt.NDArray[np.float32] | None) -> Cla
 
 def _mode(prepared: Prepared) -> str:
     return "rand" if prepared.vectors is None else prepared.settings.vectors_mode
-
-
-def _seen(texts: Sequence[str]) -> npt.NDArray[np.uint32]:
-    """32 bits of each training text's hash: enough to count copies, too little to confirm a guessed text."""
-    return np.unique(text_hashes(texts).astype(np.uint32))

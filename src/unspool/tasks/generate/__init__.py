@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -12,10 +11,10 @@ import numpy as np
 
 from unspool.errors import DataError, SettingError
 from unspool.predictors import GeneratorPredictor
-from unspool.tasks.base import Notice, Request
+from unspool.tasks.base import Input, Notice, Request
 from unspool.tasks.generate import fitting
 from unspool.tasks.generate.card import make_card, make_readme
-from unspool.tasks.generate.fitting import Outcome, Prepared, fit, network_bytes
+from unspool.tasks.generate.fitting import Outcome, Prepared, fit, network_bytes, untrained
 from unspool.tasks.generate.show import evaluation_lines, summary, summary_lines
 from unspool.text.readers import Documents, ReadOptions, read_documents
 from unspool.text.readers.encoding import survey
@@ -25,29 +24,10 @@ from unspool.text.streams import Tokens
 from unspool.training import language
 
 __all__ = [
-    "Input", "Outcome", "Prepared", "answer", "answer_line", "evaluate", "evaluation_lines", "facts", "fit",
+    "Outcome", "Prepared", "answer", "answer_line", "evaluate", "evaluation_lines", "facts", "fit",
     "make_card", "make_readme", "network_bytes", "prepare", "read", "recognises", "summary", "summary_lines",
+    "untrained",
 ]  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Input:
-    """The documents, and those to validate on where another file gives them."""
-
-    documents: Documents
-    validation: Documents | None
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        return self.documents.notes
-
-    @property
-    def fingerprint(self) -> str:
-        return self.documents.fingerprint
-
-    @property
-    def validation_fingerprint(self) -> str | None:
-        return self.validation.fingerprint if self.validation else None
 
 
 def recognises(paths: Sequence[Path], options: ReadOptions) -> str | None:
@@ -66,7 +46,7 @@ def recognises(paths: Sequence[Path], options: ReadOptions) -> str | None:
     return None
 
 
-def read(request: Request) -> Input:
+def read(request: Request) -> Input[Documents]:
     """The documents of all files, one after the other."""
     if request.vectors is not None:
         raise SettingError("--vectors has no effect on the task 'generate': leave it out")
@@ -74,9 +54,9 @@ def read(request: Request) -> Input:
     return Input(_together(request.paths, request.read), validation)
 
 
-def prepare(data: Input, request: Request, notice: Notice) -> Prepared:
+def prepare(found: Input[Documents], request: Request, notice: Notice) -> Prepared:
     """See `fitting.prepare`."""
-    return fitting.prepare(data.documents, request.given, validation=data.validation, notice=notice)
+    return fitting.prepare(found.data, request.given, validation=found.validation, notice=notice)
 
 
 def facts(prepared: Prepared) -> dict[str, Any]:

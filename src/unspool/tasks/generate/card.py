@@ -2,42 +2,30 @@
 
 from __future__ import annotations
 
-import platform
 from typing import Any
 
-import torch
-
-from unspool._version import __version__
 from unspool.errors import shorten
+from unspool.tasks.card import card
 from unspool.tasks.generate.fitting import Outcome, Prepared
 
 
 def make_card(name: str, fingerprint: str | None, prepared: Prepared, outcome: Outcome) -> dict[str, Any]:
     """Data, figures and versions as plain JSON values; nothing of the text itself."""
-    return {
-        "data": {
-            "name": shorten(name, 255),
-            "fingerprint": fingerprint,
-            "training_characters": prepared.documents.characters,
-            "validation_characters": prepared.validation.characters,
-            "labels": list(prepared.encoder.labels),
-        },
-        "validation": outcome.validation,
-        "baseline": outcome.baseline,
-        "novelty": {name: outcome.novelty[name] for name in ("tokens", "seen_8grams", "longest_run")},
-        "epochs": outcome.epochs,
-        "seconds": round(outcome.seconds, 1),
-        "parameters": outcome.predictor.parameters(),
-        "versions": {"unspool": __version__, "torch": torch.__version__, "python": platform.python_version()},
+    counts = {
+        "training_characters": prepared.documents.characters,
+        "validation_characters": prepared.validation.characters,
+        "labels": list(prepared.encoder.labels),
     }
+    novelty = {name: outcome.novelty[name] for name in ("tokens", "seen_8grams", "longest_run")}
+    return card(name, fingerprint, counts, outcome) | {"baseline": outcome.baseline, "novelty": novelty}
 
 
-def make_readme(name: str, card: dict[str, Any]) -> str:
+def make_readme(name: str, told: dict[str, Any]) -> str:
     """The model card for people, in Markdown."""
-    data, figures, baseline, novelty = card["data"], card["validation"], card["baseline"], card["novelty"]
+    data, figures, baseline, novelty = told["data"], told["validation"], told["baseline"], told["novelty"]
     return f"""# {shorten(name, 60)}
 
-A language model trained with unspool {card["versions"]["unspool"]}.
+A language model trained with unspool {told["versions"]["unspool"]}.
 
 - data: `{shorten(data["name"], 60)}`, {data["training_characters"]:,} characters
 - validation: {figures["nats_per_token"]:.4f} nats a token, perplexity {figures["perplexity"]:.2f},
@@ -45,7 +33,7 @@ A language model trained with unspool {card["versions"]["unspool"]}.
 - {baseline["model"]} on the same text: {baseline["nats_per_token"]:.4f} nats a token
 - of a sample of {novelty["tokens"]:,} tokens, {novelty["seen_8grams"]:.0%} of the 8-grams stand in the training text;
   the longest run that does has {novelty["longest_run"]} tokens
-- {card["parameters"]:,} parameters, {card["epochs"]} laps, {card["seconds"]} s
+- {told["parameters"]:,} parameters, {told["epochs"]} laps, {told["seconds"]} s
 
 The validation text chose the weights that are kept, so the figure is a little optimistic; measure on text of your own
 with `unspool evaluate`.

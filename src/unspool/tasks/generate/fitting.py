@@ -19,6 +19,7 @@ from unspool.models.language_model import LanguageModel
 from unspool.models.recipes import settle
 from unspool.predictors import GeneratorPredictor
 from unspool.tasks.base import Notice
+from unspool.tasks.fitting import run, weight_bytes
 from unspool.tasks.generate.sampler import Sampler, novelty
 from unspool.text import ngrams, streams
 from unspool.text.levels import is_tokenised
@@ -37,8 +38,6 @@ MOST_VALIDATION = 500_000  # characters held out: a validation must not take lon
 IN_MEMORY = 2**24  # characters; the ids of more are kept in a file
 BASELINE_ORDER, BASELINE_TOKENS = {"word": 3, "token": 3, "bpe": 3, "char": 6, "byte": 6}, 5_000_000
 LARGE_VOCABULARY = 40_000
-
-NO_CHECKPOINT = "no checkpoint was completed yet: training starts from the beginning"
 
 
 @dataclass(frozen=True)
@@ -140,9 +139,7 @@ def fit(
         laps = settings.model_copy(update={"epochs": (settings.epochs or 1) * data.laps})
         sampler = Sampler(lambda: _predictor(prepared, cast(LanguageModel, trainer.judged)), notice)
         trainer = Trainer(network, data, laps, folder=folder, deadline=deadline, callbacks=(*callbacks, sampler))
-        if resume:
-            notice(f"resume     {_standing(trainer.progress) if trainer.resume(notice) else NO_CHECKPOINT}")
-        progress = trainer.fit()
+        progress = run(trainer, resume=resume, notice=notice)
         predictor = _predictor(prepared, network)
         figures = figures_of(predictor, prepared.validation, prepared.validation_tokens, prepared.spans)
     sample = sampler.long_sample(predictor)
@@ -166,11 +163,19 @@ def figures_of(predictor: GeneratorPredictor, documents: Documents, tokens: Toke
     }
 
 
+def untrained(prepared: Prepared, settings: Settings) -> tuple[LanguageModel, LanguageData, Settings]:
+    """The network as `settings` would have it, its data, and the settings that the loop follows."""
+    encoder, train = prepared.encoder, _tokens(prepared, None)
+    torch.manual_seed(settings.seed)
+    network = LanguageModel(settings, encoder.tokenizer.size, len(encoder.labels), streams=settings.batch_size)
+    data = LanguageData(train, prepared.validation_tokens, prepared.spans, settings)
+    return network, data, settings.model_copy(update={"epochs": (settings.epochs or 1) * data.laps})
+
+
 def network_bytes(prepared: Prepared) -> int:
     """Bytes of the weights that `fit` will train. No memory is taken for them."""
-    with torch.device("meta"):
-        network = LanguageModel(prepared.settings, prepared.encoder.tokenizer.size, len(prepared.encoder.labels))
-    return sum(value.numel() * value.element_size() for value in network.state_dict().values())
+    size, labels = prepared.encoder.tokenizer.size, len(prepared.encoder.labels)
+    return weight_bytes(lambda: LanguageModel(prepared.settings, size, labels))
 
 
 def _parts(documents: Documents, validation: Documents | None, settings: Settings) -> tuple[Documents, Documents]:

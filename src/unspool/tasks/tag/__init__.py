@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from unspool.predictors import TaggerPredictor
-from unspool.tasks.base import Notice, Request
+from unspool.tasks.base import Input, Notice, Request
 from unspool.tasks.tag import fitting
-from unspool.tasks.tag.fitting import Outcome, Prepared, Sentences, fit, network_bytes
+from unspool.tasks.tag.fitting import Outcome, Prepared, Sentences, fit, network_bytes, untrained
 from unspool.tasks.tag.show import evaluation_lines, make_card, make_readme, summary, summary_lines
 from unspool.text.duplicates import text_hashes
 from unspool.text.readers import ReadOptions, TaggedSentences, looks_tagged, read_tagged
@@ -22,29 +21,10 @@ from unspool.text.spans import find_spans, first_break
 from unspool.training import tagging_metrics
 
 __all__ = [
-    "Input", "Outcome", "Prepared", "answer", "answer_line", "evaluate", "evaluation_lines", "facts", "fit",
+    "Outcome", "Prepared", "answer", "answer_line", "evaluate", "evaluation_lines", "facts", "fit",
     "make_card", "make_readme", "network_bytes", "prepare", "read", "recognises", "summary", "summary_lines",
+    "untrained",
 ]  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Input:
-    """The tagged sentences, and those to validate on where a second file gives them."""
-
-    sentences: TaggedSentences
-    validation: TaggedSentences | None
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        return self.sentences.notes
-
-    @property
-    def fingerprint(self) -> str:
-        return self.sentences.fingerprint
-
-    @property
-    def validation_fingerprint(self) -> str | None:
-        return self.validation.fingerprint if self.validation else None
 
 
 def recognises(paths: Sequence[Path], options: ReadOptions) -> str | None:
@@ -52,17 +32,17 @@ def recognises(paths: Sequence[Path], options: ReadOptions) -> str | None:
     return looks_tagged(paths, options)
 
 
-def read(request: Request) -> Input:
+def read(request: Request) -> Input[TaggedSentences]:
     """Tagged sentences."""
     other = read_tagged([request.validation], request.read) if request.validation else None
     return Input(read_tagged(request.paths, request.read), other)
 
 
-def prepare(data: Input, request: Request, notice: Notice) -> Prepared:
+def prepare(found: Input[TaggedSentences], request: Request, notice: Notice) -> Prepared:
     """See `fitting.prepare`."""
-    other = data.validation
+    other = found.validation
     return fitting.prepare(
-        Sentences(data.sentences.tokens, data.sentences.tags),
+        Sentences(found.data.tokens, found.data.tags),
         request.given,
         validation=Sentences(other.tokens, other.tags) if other else None,
         vectors=request.vectors,

@@ -9,7 +9,7 @@ import math
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,23 +24,21 @@ from unspool.models.recipes import settle
 from unspool.models.tagger import Tagger
 from unspool.predictors import TaggerPredictor
 from unspool.predictors.tagger import MOST_TAGS, restrict
+from unspool.tasks.base import Notice
+from unspool.tasks.fitting import run, weight_bytes
 from unspool.text.batching import padding_share
-from unspool.text.duplicates import overlap, text_hashes
+from unspool.text.duplicates import overlap, seen_hashes
 from unspool.text.forms import FormEncoder
 from unspool.text.spans import Scheme, convert, detect_scheme, first_break
 from unspool.text.splitting import split
-from unspool.text.vectors import read_vectors, vector_words
+from unspool.text.vectors import vector_table, vector_words
 from unspool.training import tagging_metrics
 from unspool.training.callbacks import Callback
 from unspool.training.tagging import Encoded, TaggerData, Tags
 from unspool.training.trainer import Trainer, memory_errors
 
-Notice = Callable[[str], None]
-
 TARGET_STEPS, LEAST_EPOCHS, MOST_EPOCHS = 4000, 10, 40
 MIN_COUNT, MAX_VOCABULARY = 2, 50_000
-
-NO_CHECKPOINT = "no checkpoint was completed yet: training starts from the beginning"
 
 
 class Sentences(NamedTuple):
@@ -117,9 +115,8 @@ def prepare(
         min_count=settings.min_count or MIN_COUNT,
         max_size=settings.max_vocabulary,
         lowercase=bool(settings.lowercase),
-        more_words=vector_words(vectors, settings.max_vocabulary or MAX_VOCABULARY) if vectors else (),
     )
-    matrix, settings = _vectors(vectors, settings, given, encoder, notice)
+    encoder, matrix, settings = _vectors(vectors, settings, given, encoder, notice)
     settings, data = _encode(settings, scheme, encoder, labels, learned, held_out, notice)
     return Prepared(settings, labels, scheme, train, held_out, encoder, data, matrix)
 
@@ -148,27 +145,25 @@ def fit(
             network,
             prepared.encoder,
             _mode(prepared),
-            _seen(prepared.train),
+            seen_hashes([" ".join(tokens) for tokens in prepared.train.tokens]),
         )
         notice(f"model      {prepared.settings.model}, {predictor.parameters():,} parameters")
         trainer = Trainer(
             network, prepared.data, prepared.settings, folder=folder, deadline=deadline, callbacks=callbacks
         )
-        if resume:
-            standing = trainer.progress
-            found = trainer.resume(notice)
-            standing = trainer.progress
-            notice(f"resume     {f'from step {standing.step:,}' if found else NO_CHECKPOINT}")
-        progress = trainer.fit()
+        progress = run(trainer, resume=resume, notice=notice)
         figures = tagging_metrics.report(held_out.tags, predictor.tag(held_out.tokens), spans=spans)
     return Outcome(predictor, figures, baseline, progress.epoch, time.monotonic() - started)
 
 
+def untrained(prepared: Prepared, settings: Settings) -> tuple[Tagger, TaggerData, Settings]:
+    """The network as `settings` would have it, its data, and the settings that the loop follows."""
+    return _network(replace(prepared, settings=settings), prepared.vectors), prepared.data, settings
+
+
 def network_bytes(prepared: Prepared) -> int:
     """Bytes of the weights that `fit` will train. No memory is taken for them."""
-    with torch.device("meta"):
-        network = _network(prepared, vectors=None)
-    return sum(value.numel() * value.element_size() for value in network.state_dict().values())
+    return weight_bytes(lambda: _network(prepared, vectors=None))
 
 
 def _shown(figures: Mapping[str, Any]) -> str:
@@ -251,19 +246,19 @@ def _cut(sentences: Sentences, most: int, scheme: Scheme | None) -> Sentences:
 
 def _vectors(
     path: Path | None, settings: Settings, given: Mapping[str, Any], encoder: FormEncoder, notice: Notice
-) -> tuple[npt.NDArray[np.float32] | None, Settings]:
+) -> tuple[FormEncoder, npt.NDArray[np.float32] | None, Settings]:
+    """The encoder with the words of the vectors behind its own, a row for each word, and the settings as wide."""
     if path is None:
         if "vectors_mode" in given:
             raise SettingError("--vectors-mode has no effect without --vectors FILE")
-        return None, settings
-    matrix, found = read_vectors(path, encoder.words.ids)
-    width, size = matrix.shape[1], encoder.words.size
-    if given.get("embedding", width) != width:
-        raise SettingError(f"--embedding is {given['embedding']} but the vectors have {width} columns")
-    rows = np.random.default_rng(settings.seed).uniform(-0.25, 0.25, (size, width)).astype(np.float32)
-    rows[: len(found)][found] = matrix[found]
-    notice(f"vectors    {int(found.sum()):,} of {len(encoder.words.tokens):,} words have one, {width} wide")
-    return rows, settings.model_copy(update={"embedding": width})
+        return encoder, None, settings
+    trained, most = encoder.words.size, settings.max_vocabulary
+    encoder = encoder.extended(vector_words(path, most or MAX_VOCABULARY), max_size=most)
+    width = settings.embedding if "embedding" in given else None
+    rows, found = vector_table(path, encoder.words.ids, encoder.words.size, settings.seed, width, trained)
+    count = len(encoder.words.tokens)
+    notice(f"vectors    {int(found.sum()):,} of {count:,} words have one, {rows.shape[1]} wide")
+    return encoder, rows, settings.model_copy(update={"embedding": rows.shape[1]})
 
 
 def _encode(
@@ -331,8 +326,3 @@ def _network(prepared: Prepared, vectors: npt.NDArray[np.float32] | None) -> Tag
 
 def _mode(prepared: Prepared) -> str:
     return "rand" if prepared.vectors is None else prepared.settings.vectors_mode
-
-
-def _seen(sentences: Sentences) -> npt.NDArray[np.uint32]:
-    """32 bits of each training sentence's hash: enough to count copies, too little to confirm a guessed one."""
-    return np.unique(text_hashes([" ".join(tokens) for tokens in sentences.tokens]).astype(np.uint32))

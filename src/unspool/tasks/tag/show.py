@@ -2,49 +2,37 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Iterator
 from typing import Any
 
-import torch
-
-from unspool._version import __version__
 from unspool.errors import shorten
+from unspool.tasks.card import card
 from unspool.tasks.tag.fitting import Outcome, Prepared
 
 
 def make_card(name: str, fingerprint: str | None, prepared: Prepared, outcome: Outcome) -> dict[str, Any]:
     """Data, figures and versions as plain JSON values; file names without their folders."""
     parts = {"training": prepared.train, "validation": prepared.validation}
-    return {
-        "data": {
-            "name": shorten(name, 255),  # a file name may hold bytes that are not text
-            "fingerprint": fingerprint,
-            "tags": prepared.labels,
-            "scheme": prepared.scheme,
-            **{part: len(sentences.tokens) for part, sentences in parts.items()},
-            "tokens": sum(len(tokens) for sentences in parts.values() for tokens in sentences.tokens),
-        },
-        "validation": outcome.validation,
-        "baseline": outcome.baseline,
-        "epochs": outcome.epochs,
-        "seconds": round(outcome.seconds, 1),
-        "parameters": outcome.predictor.parameters(),
-        "versions": {"unspool": __version__, "torch": torch.__version__, "python": platform.python_version()},
+    counts = {
+        "tags": prepared.labels,
+        "scheme": prepared.scheme,
+        **{part: len(sentences.tokens) for part, sentences in parts.items()},
+        "tokens": sum(len(tokens) for sentences in parts.values() for tokens in sentences.tokens),
     }
+    return card(name, fingerprint, counts, outcome) | {"baseline": outcome.baseline}
 
 
-def make_readme(name: str, card: dict[str, Any]) -> str:
+def make_readme(name: str, told: dict[str, Any]) -> str:
     """The model card for people, in Markdown."""
-    data, figures = card["data"], card["validation"]
+    data, figures = told["data"], told["validation"]
     return f"""# {shorten(name, 60)}
 
-A tagger trained with unspool {card["versions"]["unspool"]}: one tag for each token.
+A tagger trained with unspool {told["versions"]["unspool"]}: one tag for each token.
 
 - data: `{shorten(data["name"], 60)}`, {data["tokens"]:,} tokens, {len(data["tags"])} tags
 - validation: {_short(figures)}, on {figures["sentences"]:,} sentences held out from training
-- each word's commonest tag on the same sentences: {_short(card["baseline"])}
-- {card["parameters"]:,} parameters, {card["epochs"]} epochs, {card["seconds"]} s
+- each word's commonest tag on the same sentences: {_short(told["baseline"])}
+- {told["parameters"]:,} parameters, {told["epochs"]} epochs, {told["seconds"]} s
 
 The validation sentences chose the epoch whose weights are kept, so the figure is a little optimistic; measure on
 sentences of your own with `unspool evaluate`.

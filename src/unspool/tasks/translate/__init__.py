@@ -3,53 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from unspool.errors import UsageError, shorten
 from unspool.predictors.translator import TranslatorPredictor
-from unspool.tasks.base import Notice, Request
+from unspool.tasks.base import Input, Notice, Request
 from unspool.tasks.translate import evaluation, fitting
 from unspool.tasks.translate.card import make_card, make_readme
 from unspool.tasks.translate.evaluation import evaluation_lines
-from unspool.tasks.translate.fitting import Outcome, Prepared, fit, network_bytes
-from unspool.text.readers import Pairs, ReadOptions, is_zip, read_pairs
+from unspool.tasks.translate.fitting import Outcome, Prepared, fit, network_bytes, untrained
+from unspool.text.readers import Pairs, ReadOptions, looks_paired, read_pairs
 
 __all__ = [
-    "Input", "Outcome", "Prepared", "answer", "answer_line", "evaluate", "evaluation_lines", "facts", "fit",
+    "Outcome", "Prepared", "answer", "answer_line", "evaluate", "evaluation_lines", "facts", "fit",
     "make_card", "make_readme", "network_bytes", "prepare", "read", "recognises", "summary", "summary_lines",
+    "untrained",
 ]  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Input:
-    """The pairs, and those to validate on where another file gives them."""
-
-    pairs: Pairs
-    validation: Pairs | None
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        return self.pairs.notes
-
-    @property
-    def fingerprint(self) -> str:
-        return self.pairs.fingerprint
-
-    @property
-    def validation_fingerprint(self) -> str | None:
-        return self.validation.fingerprint if self.validation else None
-
-
 def recognises(paths: Sequence[Path], options: ReadOptions) -> str | None:
-    """Two files whose names differ in a language alone, or a zip of pairs."""
+    """Two files whose names differ in a language alone, a zip of pairs, or a table that names its two sides."""
     if len(paths) == 2 and options.format in (None, "text") and _difference(paths[0].name, paths[1].name):
         return "two files with one sentence a line"
-    return "a zip of sentence pairs" if len(paths) == 1 and is_zip(paths[0]) else None
+    return "pairs of texts" if len(paths) == 1 and looks_paired(paths[0], options) else None
 
 
-def read(request: Request) -> Input:
+def read(request: Request) -> Input[Pairs]:
     """Pairs; to validate on two aligned files the source is given, and the target is found beside it."""
     if request.vectors is not None:
         raise UsageError("--vectors has no effect on the task 'translate': leave it out")
@@ -62,9 +42,9 @@ def read(request: Request) -> Input:
     return Input(pairs, read_pairs(files, request.read))
 
 
-def prepare(data: Input, request: Request, notice: Notice) -> Prepared:
+def prepare(found: Input[Pairs], request: Request, notice: Notice) -> Prepared:
     """See `fitting.prepare`."""
-    return fitting.prepare(data.pairs, request.given, data.validation, notice)
+    return fitting.prepare(found.data, request.given, found.validation, notice)
 
 
 def facts(_prepared: Prepared) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +19,11 @@ from unspool.config import Settings
 from unspool.errors import DataError
 from unspool.models.recipes import settle
 from unspool.models.translator import Translator
-from unspool.predictors.translator import TranslatorPredictor, encode, seen_hashes
+from unspool.predictors.translator import TranslatorPredictor, encode
 from unspool.tasks.base import Notice
+from unspool.tasks.fitting import run, weight_bytes
 from unspool.tasks.translate.evaluation import measure
-from unspool.text.duplicates import overlap
+from unspool.text.duplicates import overlap, seen_hashes
 from unspool.text.readers import Pairs
 from unspool.text.splitting import split
 from unspool.text.tokenizers import DEFAULTS, Tokenizer, train_tokenizer
@@ -34,8 +35,6 @@ from unspool.training.translation import EncodedPairs, TranslatorData
 TARGET_STEPS, LEAST_EPOCHS, MOST_EPOCHS = 5000, 5, 60
 MOST_VALIDATION = 1000  # pairs held out when no share is asked for: more cost time and tell little
 VOCABULARY = {"bpe": 4000}  # ids; the output over the vocabulary is the largest part of a step
-
-NO_CHECKPOINT = "no checkpoint was completed yet: training starts from the beginning"
 
 
 @dataclass(frozen=True)
@@ -70,7 +69,8 @@ def prepare(pairs: Pairs, given: Mapping[str, Any], other: Pairs | None, notice:
     validation_ids, validation = _encode(source, target, validation, settings, "validation", notice)
     kinds = f"{target.size:,} kinds, joint" if settings.joint else f"{source.size:,} and {target.size:,} kinds"
     medians = [np.median(side.lengths) - 1 for side in (train_ids.source, train_ids.target)]
-    notice(f"tokens     {settings.level}, {kinds}; a sentence has {medians[0]:.0f} and {medians[1]:.0f}")
+    levels = " to ".join(dict.fromkeys((str(settings.level), str(settings.target_level))))
+    notice(f"tokens     {levels}, {kinds}; a sentence has {medians[0]:.0f} and {medians[1]:.0f}")
     steps = math.ceil(len(train_ids) / settings.batch_size)
     epochs = settings.epochs or min(MOST_EPOCHS, max(LEAST_EPOCHS, math.ceil(TARGET_STEPS / steps)))
     settings = settings.model_copy(update={"epochs": epochs})
@@ -97,9 +97,7 @@ def fit(
         predictor = TranslatorPredictor(settings, network, prepared.source_tokenizer, prepared.target_tokenizer, seen)
         notice(f"model      {settings.model}, attention {settings.attention}, {predictor.parameters():,} parameters")
         trainer = Trainer(network, prepared.data, settings, folder=folder, deadline=deadline, callbacks=callbacks)
-        if resume:
-            notice(f"resume     {_standing(trainer.progress) if trainer.resume(notice) else NO_CHECKPOINT}")
-        progress = trainer.fit()
+        progress = run(trainer, resume=resume, notice=notice)
         figures = measure(predictor, prepared.validation.sources, prepared.validation.targets)
     return Outcome(predictor, figures, progress.epoch, time.monotonic() - started)
 
@@ -110,19 +108,23 @@ def make_network(prepared: Prepared) -> Translator:
     return Translator(prepared.settings, prepared.source_tokenizer.size, prepared.target_tokenizer.size)
 
 
+def untrained(prepared: Prepared, settings: Settings) -> tuple[Translator, TranslatorData, Settings]:
+    """The network as `settings` would have it, its data, and the settings that the loop follows."""
+    return make_network(replace(prepared, settings=settings)), prepared.data, settings
+
+
 def network_bytes(prepared: Prepared) -> int:
     """Bytes of the weights that `fit` will train. No memory is taken for them."""
-    with torch.device("meta"):
-        network = make_network(prepared)
-    return sum(value.numel() * value.element_size() for value in network.state_dict().values())
+    return weight_bytes(lambda: make_network(prepared))
 
 
 def _settle(given: Mapping[str, Any], count: int) -> Settings:
     settings = settle({**given, "task": "translate"})
-    level = settings.level or "bpe"
+    level = str(settings.level)
     usual = DEFAULTS[level]
     filled = {
-        "level": level,
+        "target_level": level,
+        "joint": settings.target_level in (None, level),
         "min_count": usual.min_count,
         "max_vocabulary": VOCABULARY.get(level, usual.max_size),
         "lowercase": usual.lowercase,
@@ -164,8 +166,8 @@ def _take(pairs: Pairs, rows: Sequence[int]) -> Pairs:
 
 
 def _tokenizers(settings: Settings, train: Pairs) -> tuple[Tokenizer, Tokenizer]:
-    def make(texts: Sequence[str]) -> Tokenizer:
-        level = settings.level or "bpe"
+    def make(texts: Sequence[str], level: str | None) -> Tokenizer:
+        assert level is not None  # `_settle` has filled it in
         return train_tokenizer(
             level,
             [" " + text.strip() for text in texts] if level == "bpe" else texts,
@@ -175,9 +177,9 @@ def _tokenizers(settings: Settings, train: Pairs) -> tuple[Tokenizer, Tokenizer]
         )
 
     if settings.joint:
-        both = make([*train.sources, *train.targets])
+        both = make([*train.sources, *train.targets], settings.level)
         return both, both
-    return make(train.sources), make(train.targets)
+    return make(train.sources, settings.level), make(train.targets, settings.target_level)
 
 
 def _encode(

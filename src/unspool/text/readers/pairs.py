@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
@@ -75,6 +76,24 @@ def is_zip(path: Path) -> bool:
             return file.read(4) == b"PK\x03\x04"
     except (OSError, ValueError):
         return False  # its reader says why
+
+
+def looks_paired(path: Path, options: ReadOptions) -> bool:
+    """Whether `path` is a zip, or a table whose first line names its columns source and target or two languages."""
+    if is_zip(path):
+        return True
+    asked = options.text_column, options.label_column, options.header
+    if options.format not in (None, "csv", "tsv") or asked != (None, None, None):
+        return False
+    try:
+        with open_source(path) as source:
+            table = (options.format or SUFFIXES.get(source.suffix)) in ("csv", "tsv")
+            head = next(source.chunks(), b"") if table else b""
+    except DataError:
+        return False  # its reader says why
+    first = head.decode("utf-8-sig", errors="replace").lstrip("\r\n").splitlines()[:1]
+    plain = [cell.strip().strip('"').lower() for cell in re.split(r"[\t,;|]", first[0])] if first else []
+    return plain == ["source", "target"] or (len(set(plain)) == 2 == len(plain) and set(plain) <= LANGUAGES)
 
 
 def _aligned(first: Path, second: Path, options: ReadOptions) -> tuple[list[Pair], tuple[str, ...], str]:

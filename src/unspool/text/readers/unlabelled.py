@@ -10,6 +10,7 @@ from pathlib import Path
 from unspool.text.readers import jsonl
 from unspool.text.readers.encoding import Survey, lines, survey
 from unspool.text.readers.labelled import read_examples, table_rows
+from unspool.text.readers.labelled_lines import PREFIX
 from unspool.text.readers.options import SUFFIXES, ReadOptions
 from unspool.text.readers.source import Source, open_source
 from unspool.text.readers.tables import unlimited_fields
@@ -45,9 +46,10 @@ def _read_source(source: Source, options: ReadOptions) -> Texts:
         return Texts([], (found.note,))
     with unlimited_fields():
         if kind == "text":
-            return Texts(_plain(source, found), ("format: one text a line", found.note))
-        texts, note = _column(source, found, options, kind)
-        return Texts(list(texts), (note, found.note))
+            texts = _plain(source, found)
+            return Texts(texts, ("format: one text a line", found.note, *_labels_seen(texts)))
+        taken, note = _column(source, found, options, kind)
+        return Texts(list(taken), (note, found.note))
 
 
 def _plain(source: Source, found: Survey) -> list[str]:
@@ -56,6 +58,12 @@ def _plain(source: Source, found: Survey) -> list[str]:
     for line in lines(source, only_newlines):
         texts.append(line[:-1].removesuffix("\r") if line.endswith("\n") else line)
     return texts
+
+
+def _labels_seen(texts: list[str]) -> Iterable[str]:
+    """What to tell when most lines begin with a fastText label, which would be taken for a word of the text."""
+    if sum(text.startswith(PREFIX) for text in texts) > len(texts) / 2:
+        yield f"most lines begin with {PREFIX}, which is read as text: --format fasttext leaves it out"
 
 
 def _column(source: Source, found: Survey, options: ReadOptions, kind: str) -> tuple[Iterable[str], str]:

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 
-from unspool import predictors
 from unspool.decoding.sampling import Sampling
-from unspool.errors import DataError, UsageError, shorten
-from unspool.predictors import GeneratorPredictor
+from unspool.errors import DataError, UsageError
+from unspool.estimators.base import Estimator
 from unspool.tasks.generate import fitting
-from unspool.tasks.generate.card import make_card, make_readme
 from unspool.text.readers import Documents
 
 
-class LanguageModel:
+class LanguageModel(Estimator):
     """Learns texts and goes on where a prompt ends.
 
     Args:
@@ -33,23 +29,17 @@ class LanguageModel:
         >>> model.generate("It was the best of times", length=200)  # doctest: +SKIP
     """
 
-    predictor_: GeneratorPredictor
-    validation_: dict[str, Any]
-    baseline_: dict[str, Any]
+    task = "generate"
+    kind = "language model"
 
     def __init__(self, **settings: Any) -> None:
         self.settings = settings
 
     def fit(self, texts: str | Iterable[str], labels: Iterable[str] | None = None) -> Self:
         """Learn one running text, or documents, which may have labels. DataError when they hold too little."""
-        started = time.monotonic()
         running = isinstance(texts, str)
         documents = Documents.of([texts] if isinstance(texts, str) else texts, labels, running=running)
-        prepared = fitting.prepare(documents, self.settings)
-        minutes = prepared.settings.minutes
-        outcome = fitting.fit(prepared, deadline=None if minutes is None else started + 60 * minutes)
-        self.predictor_, self.validation_, self.baseline_ = outcome.predictor, outcome.validation, outcome.baseline
-        self.predictor_.card = make_card("texts given to fit", None, prepared, outcome)
+        self._train(lambda notice: fitting.prepare(documents, self.settings, notice=notice), "texts given to fit")
         return self
 
     def generate(
@@ -81,25 +71,6 @@ class LanguageModel:
             raise DataError("there is nothing to score: the texts are empty")
         return -float(np.mean(nats))
 
-    def save(self, path: str | Path) -> None:
-        """Publish a model folder that `unspool generate` and `load` read. UsageError when the folder exists."""
-        folder = Path(path)
-        if folder.exists():
-            raise UsageError(f"{shorten(folder, 300)} exists: choose another folder")
-        predictors.save(self._fitted(), folder, make_readme(folder.name, self._fitted().card))
-
     @classmethod
-    def load(cls, path: str | Path) -> Self:
-        """A fitted model from a model folder; ModelFileError as `predictors.load`."""
-        loaded = predictors.load(Path(path))
-        if not isinstance(loaded, GeneratorPredictor):
-            raise UsageError(f"{shorten(path, 300)} is a model of the task {loaded.task!r}, not a language model")
-        model = cls()
-        model.predictor_ = loaded
-        model.validation_, model.baseline_ = loaded.card.get("validation", {}), loaded.card.get("baseline", {})
-        return model
-
-    def _fitted(self) -> GeneratorPredictor:
-        if not hasattr(self, "predictor_"):
-            raise UsageError("this LanguageModel is not fitted yet: call fit first")
-        return self.predictor_
+    def _arguments(cls, _loaded: Any) -> dict[str, Any]:
+        return {}

@@ -1,0 +1,403 @@
+// The kernels without Python: random calls through the same checks that Python's calls go through. Usage:
+//   kernels [SECONDS [FIRST]]    case FIRST, FIRST + 1, ... for so many seconds (default 10, from 0)
+// A case draws a layer or a region convolution, with sizes around the widths of vectors, and either spoils one of its
+// arguments, which must be refused, or runs it: on every instruction set against the plainest one, or against a plain
+// loop, and on other numbers of threads, which must change no bit. Each buffer is a block of its own, of exactly the
+// size that its shape tells, so that a sanitizer sees any step beyond it. scripts/sanitize and scripts/neon run it.
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <functional>
+#include <limits>
+#include <memory>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "check.h"
+#include "run.h"
+
+using namespace unspool;
+
+namespace {
+
+std::vector<std::string> targets;  // the present instruction sets, the plainest last
+Size case_number = 0;
+
+[[noreturn]] void fail(const std::string& what) {
+  std::fprintf(stderr, "case %lld: %s\n", static_cast<long long>(case_number), what.c_str());
+  std::exit(1);
+}
+void expect(bool right, const std::string& what) {
+  if (!right) fail(what);
+}
+
+// Draws numbers, and keeps the blocks that the drawn tensors point to.
+class Draw {
+ public:
+  explicit Draw(Size seed) : random_(static_cast<std::uint64_t>(seed)) {}
+
+  Size below(Size n) { return static_cast<Size>(random_() % static_cast<std::uint64_t>(n)); }
+  bool one_in(Size n) { return below(n) == 0; }
+  Size of(std::initializer_list<Size> choices) { return choices.begin()[below(static_cast<Size>(choices.size()))]; }
+  float normal() { return std::normal_distribution<float>(0.0f, 0.5f)(random_); }
+  // Few bits, so that sums of products are exact in whatever order they are made.
+  float exact() { return static_cast<float>(below(9) - 4) / 4.0f; }
+
+  Tensor tensor(const char* name, Kind kind, std::initializer_list<Size> shape) {
+    Tensor t;
+    t.name = name;
+    t.kind = kind;
+    t.rank = static_cast<int>(shape.size());
+    std::size_t count = 1;
+    for (int i = 0; i < t.rank; ++i) count *= static_cast<std::size_t>(t.shape[i] = shape.begin()[i]);
+    const std::size_t bytes = count * (kind == Kind::int64 ? 8 : kind == Kind::boolean ? 1 : 4);
+    blocks_.push_back(std::make_unique<char[]>(bytes));
+    t.data = blocks_.back().get();
+    return t;
+  }
+  template <class Value>
+  Tensor floats(const char* name, std::initializer_list<Size> shape, const Value& value) {
+    const Tensor t = tensor(name, Kind::float32, shape);
+    for (Size i = 0; i < size(t); ++i) static_cast<float*>(t.data)[i] = value();
+    return t;
+  }
+  Tensor poisoned(const char* name, std::initializer_list<Size> shape) {
+    return floats(name, shape, [] { return std::numeric_limits<float>::quiet_NaN(); });
+  }
+  Tensor normals(const char* name, std::initializer_list<Size> shape) {
+    return floats(name, shape, [this] { return normal(); });
+  }
+  Tensor lengths(Size rows, Size steps) {
+    const Tensor t = tensor("lengths", Kind::int64, {rows});
+    for (Size b = 0; b < rows; ++b) static_cast<std::int64_t*>(t.data)[b] = below(steps + 1);
+    return t;
+  }
+  static Size size(const Tensor& t) {
+    Size n = t.kind == Kind::absent ? 0 : 1;
+    for (int i = 0; i < t.rank; ++i) n *= t.shape[i];
+    return n;
+  }
+
+ private:
+  std::mt19937_64 random_;
+  std::vector<std::unique_ptr<char[]>> blocks_;
+};
+
+// Makes one of the arguments wrong. False when what came out may be right.
+bool spoil(Draw& draw, const std::vector<Tensor*>& arguments) {
+  Tensor& t = *arguments[static_cast<std::size_t>(draw.below(static_cast<Size>(arguments.size())))];
+  if (t.kind == Kind::absent) return false;
+  switch (draw.below(6)) {
+    case 0: t.kind = Kind::other, t.kind_name = "torch.float64"; return true;
+    case 1: t.cpu = false, t.data = nullptr; return true;
+    case 2: t.dense = false, t.data = nullptr; return true;
+    case 3: t.rank = static_cast<int>(draw.below(7)); return false;
+    case 4:
+      if (t.kind == Kind::int64 && t.rank == 1 && t.shape[0] > 0) {
+        static_cast<std::int64_t*>(t.data)[draw.below(t.shape[0])] = draw.one_in(2) ? -1 - draw.below(9) : 1 << 20;
+        return true;
+      }
+      return false;
+    default:
+      if (t.rank == 0) return false;
+      t.shape[draw.below(t.rank)] += draw.of({1, -1, 1 << 20, Size{1} << 40, Size{1} << 62, -(Size{1} << 40)});
+      return false;  // with a size of 0 beside it, still the same tensor
+  }
+}
+
+bool refused(const std::function<void()>& call) {
+  try {
+    call();
+  } catch (const WrongType&) {
+    return true;
+  } catch (const std::invalid_argument&) {
+    return true;
+  } catch (const std::bad_alloc&) {
+    return true;
+  }
+  return false;
+}
+
+void expect_near(const std::string& what, const std::vector<float>& found, const std::vector<float>& wanted) {
+  double off = 0.0, norm = 0.0;
+  for (std::size_t i = 0; i < wanted.size(); ++i) {
+    off += std::pow(static_cast<double>(found[i]) - wanted[i], 2);
+    norm += std::pow(static_cast<double>(wanted[i]), 2);
+  }
+  expect(std::sqrt(off) <= 1e-4 * (1.0 + std::sqrt(norm)), what + " is off by " + std::to_string(std::sqrt(off)) +
+                                                               " of " + std::to_string(std::sqrt(norm)));
+}
+
+void expect_equal(const std::string& what, const std::vector<float>& found, const std::vector<float>& wanted) {
+  expect(found.empty() || std::memcmp(found.data(), wanted.data(), sizeof(float) * found.size()) == 0, what + " differs");
+}
+
+std::vector<float> copied(const Tensor& t) {
+  const float* from = static_cast<const float*>(t.data);
+  return t.kind == Kind::absent ? std::vector<float>{} : std::vector<float>(from, from + Draw::size(t));
+}
+
+// --- a layer -----------------------------------------------------------------------------------------------------
+
+struct Layer {
+  Arguments a;
+  GradientArguments d;
+  Size rows, steps, hidden;
+};
+
+Layer draw_layer(Draw& draw) {
+  static const char* cells[] = {"rnn_tanh", "rnn_relu",  "gru",        "gru_reset_before", "lstm",
+                                "peephole", "prototype", "normalised", "pseudo"};
+  Layer layer{};
+  Arguments& a = layer.a;
+  a.cell = cells[draw.below(9)];
+  const CellLayout& c = layout_of(cell_named(a.cell));
+  const Size b = layer.rows = draw.of({0, 1, 2, 3, 7, 13, 33}), t = layer.steps = draw.of({0, 1, 2, 5, 9});
+  const Size inputs = draw.of({1, 3, 8, 17}), h = layer.hidden = draw.of({1, 3, 7, 8, 9, 16, 17, 24, 33, 70});
+  const Size gates = c.gates * h;
+  const bool tokens = draw.one_in(4), projected = tokens || draw.one_in(4);
+  const Size distinct = draw.of({1, 3, 10});
+  a.x = tokens ? draw.normals("x", {distinct, gates}) : draw.normals("x", {b, t, projected ? gates : inputs});
+  if (draw.below(3)) a.lengths = draw.lengths(b, t);
+  if (tokens) {
+    a.tokens = draw.tensor("tokens", Kind::int64, {b, t});
+    for (Size i = 0; i < b * t; ++i) {
+      const bool real = a.lengths.kind == Kind::absent || i % t < static_cast<std::int64_t*>(a.lengths.data)[i / t];
+      static_cast<std::int64_t*>(a.tokens.data)[i] = real ? draw.below(distinct) : -1;  // past a length anything
+    }
+  }
+  if (!projected) a.w_ih = draw.normals("w_ih", {gates, inputs});
+  const float narrow = 1.0f / std::sqrt(static_cast<float>(h));
+  a.w_hh = draw.floats("w_hh", {gates, h}, [&] { return draw.normal() * narrow; });
+  if (projected && !tokens && c.r2.count() == 0 && a.cell != "mingru" && draw.one_in(2)) {
+    a.norm = draw.normals("norm", {2 * gates});
+    if (c.has_memory) a.norm_memory = draw.normals("norm_memory", {2 * h});
+  } else {
+    if (draw.below(3)) a.b_ih = draw.normals("b_ih", {gates});
+    if (draw.below(3)) a.b_hh = draw.normals("b_hh", {gates});
+  }
+  if (c.extras) a.extra = draw.normals("extra", {c.extras * h});
+  a.h = draw.normals("h", {b, h});
+  if (c.has_memory) a.c = draw.normals("c", {b, h});
+  if (draw.one_in(3)) a.mask = draw.floats("mask", {b, h}, [&] { return draw.one_in(4) ? 0.0f : 1.25f; });
+  if (draw.one_in(4)) {
+    a.keep = draw.tensor("keep", Kind::boolean, {c.has_memory ? 2 : 1, b, t, h});
+    for (Size i = 0; i < Draw::size(a.keep); ++i) static_cast<char*>(a.keep.data)[i] = draw.one_in(5);
+  } else if (draw.one_in(4)) {
+    a.keep_share = 0.25;
+  }
+  a.reverse = draw.one_in(2);
+  a.threads = draw.of({1, 2, 4});
+  layer.d.y = draw.normals("d_y", {b, t, h});
+  if (draw.one_in(2)) layer.d.final_h = draw.normals("d_final_h", {b, h});
+  if (c.has_memory && draw.one_in(2)) layer.d.final_c = draw.normals("d_final_c", {b, h});
+  return layer;
+}
+
+// Fresh outputs, full of NaN, of the sizes that the chosen instruction set needs.
+void place_outputs(Draw& draw, Layer& layer, bool training) {
+  Arguments& a = layer.a;
+  GradientArguments& d = layer.d;
+  const CellLayout& c = layout_of(cell_named(a.cell));
+  const Size b = layer.rows, h = layer.hidden, gates = c.gates * h;
+  Size real = b * layer.steps;
+  if (a.lengths.kind != Kind::absent) {
+    real = 0;
+    for (Size row = 0; row < b; ++row) real += static_cast<std::int64_t*>(a.lengths.data)[row];
+  }
+  a.y = draw.poisoned("y", {b, layer.steps, h});
+  a.final_h = draw.poisoned("final_h", {b, h});
+  if (c.has_memory) a.final_c = draw.poisoned("final_c", {b, h});
+  if (training) a.saved = draw.poisoned("saved", {saved_floats(cell_named(a.cell), b, real, h, a.norm.kind != Kind::absent)});
+  if (a.tokens.kind != Kind::absent) d.x = draw.poisoned("d_x", {a.x.shape[0], a.x.shape[1]});
+  else d.x = draw.poisoned("d_x", {b, a.x.shape[1], a.x.shape[2]});
+  if (a.w_ih.kind != Kind::absent) d.w_ih = draw.poisoned("d_w_ih", {gates, a.x.shape[2]});
+  d.w_hh = draw.poisoned("d_w_hh", {gates, h});
+  if (a.norm.kind == Kind::absent) {
+    d.b_ih = draw.poisoned("d_b_ih", {gates});
+    d.b_hh = draw.poisoned("d_b_hh", {gates});
+  } else {
+    d.norm = draw.poisoned("d_norm", {2 * gates});
+    if (c.has_memory) d.norm_memory = draw.poisoned("d_norm_memory", {2 * h});
+  }
+  if (c.extras) d.extra = draw.poisoned("d_extra", {c.extras * h});
+  d.h = draw.poisoned("d_h", {b, h});
+  if (c.has_memory) d.c = draw.poisoned("d_c", {b, h});
+}
+
+std::vector<std::vector<float>> run_layer(Draw& draw, Layer layer, bool training) {
+  place_outputs(draw, layer, training);
+  forward(check(layer.a, nullptr, nullptr));
+  std::vector<std::vector<float>> all{copied(layer.a.y), copied(layer.a.final_h), copied(layer.a.final_c)};
+  if (!training) return all;
+  Gradients g{};
+  const Sequence s = check(layer.a, &layer.d, &g);
+  backward(s, g);
+  const GradientArguments& d = layer.d;
+  for (const Tensor* t : {&d.x, &d.w_ih, &d.w_hh, &d.b_ih, &d.b_hh, &d.extra, &d.h, &d.c, &d.norm, &d.norm_memory}) all.push_back(copied(*t));
+  return all;
+}
+
+void layer_case(Draw& draw) {
+  Layer layer = draw_layer(draw);
+  choose_target(targets.front());
+  if (draw.one_in(3)) {
+    place_outputs(draw, layer, true);
+    Arguments& a = layer.a;
+    GradientArguments& d = layer.d;
+    const bool backwards = draw.one_in(2);
+    std::vector<Tensor*> all{&a.x, &a.lengths, &a.tokens, &a.w_ih, &a.w_hh, &a.b_ih, &a.b_hh,
+                             &a.extra, &a.h, &a.c, &a.mask, &a.keep, &a.norm, &a.norm_memory, &a.y, &a.saved};
+    if (backwards)
+      all.insert(all.end(), {&d.y, &d.final_h, &d.final_c, &d.x, &d.w_ih, &d.w_hh, &d.b_ih, &d.b_hh, &d.extra, &d.h, &d.c});
+    else all.insert(all.end(), {&a.final_h, &a.final_c});
+    const bool wrong = spoil(draw, all);
+    const bool no = refused([&] {
+      Gradients g{};
+      const Sequence s = check(a, backwards ? &d : nullptr, &g);
+      backwards ? backward(s, g) : forward(s);
+    });
+    expect(no || !wrong, "a spoiled argument of " + a.cell + " was accepted");
+    return;
+  }
+  const bool training = draw.below(3) > 0;
+  choose_target(targets.back());
+  const auto wanted = run_layer(draw, layer, training);
+  for (const std::string& name : targets) {
+    choose_target(name);
+    const auto found = run_layer(draw, layer, training);
+    const std::string what = layer.a.cell + " on " + name + ": result ";
+    for (std::size_t i = 0; i < found.size(); ++i) expect_near(what + std::to_string(i), found[i], wanted[i]);
+    Layer other = layer;
+    other.a.threads = draw.of({1, 3, 8});
+    const auto again = run_layer(draw, other, training);
+    for (std::size_t i = 0; i < found.size(); ++i)
+      expect_equal(what + std::to_string(i) + " on other threads", again[i], found[i]);
+  }
+}
+
+// --- a region convolution ----------------------------------------------------------------------------------------
+
+RegionArguments draw_region(Draw& draw) {
+  const Size b = draw.of({0, 1, 2, 7, 33}), t = draw.of({0, 1, 2, 3, 9, 130}), e = draw.of({1, 3, 8, 13});
+  const Size f = draw.of({1, 7, 8, 9, 16, 17, 40, 100}), k = draw.of({1, 2, 3, 5});
+  const auto exact = [&] { return draw.exact(); };
+  RegionArguments a;
+  a.x = draw.floats("x", {b, t, e}, exact);
+  a.lengths = draw.lengths(b, t);
+  a.weight = draw.floats("weight", {f, k, e}, exact);
+  if (draw.below(3)) a.bias = draw.floats("bias", {f}, exact);
+  const Size kept = draw.of({1, 1, 2, 4});
+  a.y = draw.poisoned("y", {b, kept, f});
+  a.winner = draw.tensor("winner", Kind::int32, {b, kept, f});
+  a.d_y = draw.floats("d_y", {b, kept, f}, exact);
+  a.d_x = draw.poisoned("d_x", {b, t, e});
+  a.d_weight = draw.poisoned("d_weight", {f, k, e});
+  a.d_bias = draw.poisoned("d_bias", {f});
+  a.threads = draw.of({1, 2, 4});
+  return a;
+}
+
+// The definition, step by step.
+void expect_region(const RegionCall& c, const RegionGradients& g) {
+  std::vector<float> d_x(static_cast<std::size_t>(c.rows * c.steps * c.width));
+  std::vector<float> d_weight(static_cast<std::size_t>(c.filters * c.size * c.width));
+  for (Size b = 0; b < c.rows; ++b)
+    for (Size f = 0; f < c.filters; ++f) {
+      std::vector<std::pair<float, Size>> answers;
+      const Size windows = c.lengths[b] ? std::max<Size>(1, c.lengths[b] - c.size + 1) : 0;
+      for (Size w = 0; w < windows; ++w) {
+        float sum = c.bias ? c.bias[f] : 0.0f;
+        for (Size i = 0; i < c.size * c.width && w * c.width + i < c.lengths[b] * c.width; ++i)
+          sum += c.x[(b * c.steps + w) * c.width + i] * c.weight[f * c.size * c.width + i];
+        answers.emplace_back(-sum, w);
+      }
+      std::stable_sort(answers.begin(), answers.end(), [](auto& p, auto& q) { return p.first < q.first; });
+      answers.resize(std::min(answers.size(), static_cast<std::size_t>(c.kept)));
+      std::sort(answers.begin(), answers.end(), [](auto& p, auto& q) { return p.second < q.second; });
+      for (Size place = 0; place < c.kept; ++place) {
+        const bool real = place < static_cast<Size>(answers.size());
+        const auto [negative, at] = real ? answers[static_cast<std::size_t>(place)] : std::pair<float, Size>{-0.0f, c.kept > 1 ? -1 : 0};
+        const Size place_of = (b * c.kept + place) * c.filters + f;
+        expect(c.y[place_of] == -negative && c.winner[place_of] == at, "region: a wrong winner");
+        for (Size i = 0; real && i < c.size * c.width && at * c.width + i < c.lengths[b] * c.width; ++i) {
+          const std::size_t in = static_cast<std::size_t>((b * c.steps + at) * c.width + i);
+          const std::size_t of = static_cast<std::size_t>(f * c.size * c.width + i);
+          d_x[in] += g.y[place_of] * c.weight[of];
+          d_weight[of] += g.y[place_of] * c.x[in];
+        }
+      }
+    }
+  for (std::size_t i = 0; i < d_x.size(); ++i) expect(g.x[i] == d_x[i], "region: a wrong gradient of x");
+  for (std::size_t i = 0; i < d_weight.size(); ++i) expect(g.weight[i] == d_weight[i], "region: a wrong gradient of the weight");
+}
+
+void region_case(Draw& draw) {
+  RegionArguments a = draw_region(draw);
+  const bool spoiled = draw.one_in(3);
+  const Tensor weight = a.weight;
+  const bool wrong = spoiled && spoil(draw, {&a.x, &a.lengths, &a.weight, &a.bias, &a.y, &a.winner});
+  // How many filters and steps there are only the weight itself tells: a lie about its shape may be a right call.
+  bool lied = false;
+  for (int i = 0; i < 3; ++i) {
+    if (a.weight.shape[i] > weight.shape[i]) return;
+    lied = lied || a.weight.shape[i] != weight.shape[i];
+  }
+  for (const std::string& name : targets) {
+    choose_target(name);
+    RegionCall c{};
+    const bool no = refused([&] {
+      c = check_region(a, nullptr);
+      region_forward(c);
+    });
+    expect(no == wrong || spoiled, "region: " + std::string(wrong ? "a spoiled argument was accepted" : "refused"));
+    if (no || lied) continue;
+    a.d_x = draw.poisoned("d_x", {a.x.shape[0], a.x.shape[1], a.x.shape[2]});  // without rows, x may have been spoiled
+    RegionGradients g{};
+    c = check_region(a, &g);
+    region_backward(c, g);
+    c.y = static_cast<float*>(a.y.data);
+    c.bias = static_cast<float*>(a.bias.data);
+    expect_region(c, g);
+  }
+}
+
+void activation_case(Draw& draw) {
+  const Size n = draw.below(40);
+  const Tensor x = draw.floats("x", {n}, [&] { return draw.normal() * 20.0f; }), y = draw.poisoned("y", {n});
+  const auto *from = static_cast<const float*>(x.data), *to = static_cast<const float*>(y.data);
+  for (const std::string& name : targets) {
+    choose_target(name);
+    for (const int which : {0, 1}) {
+      activate(which, from, static_cast<float*>(y.data), n);
+      for (Size i = 0; i < n; ++i) {
+        const double wanted = which ? std::tanh(static_cast<double>(from[i])) : 1.0 / (1.0 + std::exp(-static_cast<double>(from[i])));
+        expect(std::abs(to[i] - wanted) <= 4e-7, name + ": an activation is off");
+      }
+    }
+  }
+}
+
+}  // namespace
+
+int main(int count, char** words) {
+  for (const char* name : {"neon", "avx512", "avx2", "scalar"})
+    if (!refused([&] { choose_target(name); })) targets.push_back(name);
+  const double seconds = count > 1 ? std::atof(words[1]) : 10.0;
+  const Size first = count > 2 ? std::atoll(words[2]) : 0;
+  const auto end = std::chrono::steady_clock::now() + std::chrono::duration<double>(seconds);
+  for (case_number = first; std::chrono::steady_clock::now() < end; ++case_number) {
+    Draw draw(case_number);
+    const Size kind = draw.below(8);
+    if (kind == 0) activation_case(draw);
+    else if (kind < 3) region_case(draw);
+    else layer_case(draw);
+  }
+  std::string names;
+  for (const std::string& name : targets) names += " " + name;
+  std::printf("%lld cases on%s: no difference\n", static_cast<long long>(case_number - first), names.c_str());
+}
