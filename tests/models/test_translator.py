@@ -14,7 +14,7 @@ from unspool.errors import SettingError
 from unspool.models.recipes import settle
 from unspool.models.translator import PairBatch, Translator
 
-SMALL: dict[str, Any] = {"task": "translate", "embedding": 6, "hidden": 5, "level": "bpe"}
+SMALL: dict[str, Any] = {"task": "translate", "embedding": 6, "hidden": 5, "level": "bpe", "joint": True}
 SIZE = 12
 KINDS: list[dict[str, Any]] = [
     *({"model": cell} for cell in CELLS),

