@@ -11,6 +11,7 @@ from torch.nn import functional
 from unspool import nn
 from unspool.config import Settings
 from unspool.nn.recurrent import Recurrent
+from unspool.ops.cross_entropy import linear_cross_entropy
 
 State = tuple[Tensor, ...]
 
@@ -95,7 +96,11 @@ class LanguageModel(torch_nn.Module):
         targets = targets.masked_fill(targets >= self.vocabulary_size, 0)  # whatever begins, one document ends
         if isinstance(self.output, torch_nn.AdaptiveLogSoftmaxWithLoss):
             return cast(Tensor, self.output(hidden, targets).loss)
-        return functional.cross_entropy(self.output(hidden), targets)
+        vectors = self.output
+        if isinstance(vectors, TiedOutput):
+            return linear_cross_entropy(vectors.projection(hidden), vectors.weight, vectors.bias, targets)
+        assert isinstance(vectors, torch_nn.Linear)
+        return linear_cross_entropy(hidden, vectors.weight, vectors.bias, targets)
 
     def after_step(self) -> None:
         """Nothing has to hold after an update."""
@@ -123,8 +128,13 @@ class TiedOutput(torch_nn.Module):
         self.bias = torch_nn.Parameter(weight.new_zeros(vocabulary_size))
         self._weight = [weight]  # in a list, so that the state dict has it once
 
+    @property
+    def weight(self) -> Tensor:
+        """(V, E), rows of the embedding."""
+        return self._weight[0][: len(self.bias)]
+
     def forward(self, hidden: Tensor) -> Tensor:
-        return functional.linear(self.projection(hidden), self._weight[0][: len(self.bias)], self.bias)
+        return functional.linear(self.projection(hidden), self.weight, self.bias)
 
 
 def _start_as_torch(layer: Recurrent) -> None:
