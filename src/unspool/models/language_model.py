@@ -69,8 +69,12 @@ class LanguageModel(torch_nn.Module):
 
     def forward(self, ids: Tensor, state: State, lengths: Tensor | None = None) -> tuple[Tensor, State]:
         """ids (B, T), state, lengths (B,) → hidden (B, T, D), which `log_probs` takes, and the state after."""
-        embedded = self.embedding_dropout(functional.embedding(ids, self._types()))  # (B, T, E)
-        y, after = self.layer(embedded, state if len(state) > 1 else state[0], lengths=lengths)
+        types, given = self._types(), state if len(state) > 1 else state[0]
+        if self.training and self.settings.embedding_dropout:
+            embedded = self.embedding_dropout(functional.embedding(ids, types))  # (B, T, E)
+            y, after = self.layer(embedded, given, lengths=lengths)
+        else:  # equal tokens have equal vectors here
+            y, after = self.layer.over_tokens(ids, lambda some: functional.embedding(some, types), given, lengths)
         return self.dropout(y), (after,) if isinstance(after, Tensor) else after
 
     def step(self, ids: Tensor, state: State) -> tuple[Tensor, State]:
