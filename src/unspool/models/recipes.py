@@ -15,6 +15,19 @@ _REGION_CNN: dict[str, Any] = {"learning_rate": 2e-3, "embedding_dropout": 0.3}
 _SHORT_CNN: dict[str, Any] = {"embedding": 300, "learning_rate": 1e-3, "embedding_dropout": 0.4, "word_dropout": 0.05}
 _LONG_RECURRENT: dict[str, Any] = {"hidden": 64, "batch_size": 64, "learning_rate": 4e-3}
 _CNN_RECURRENT: dict[str, Any] = _RECURRENT
+_QUICK_WRITER: dict[str, Any] = {"hidden": 256, "learning_rate": 5e-3, "dropout": 0.1, "average": 0.99}
+_WORD_WRITER: dict[str, Any] = {
+    "tied": True,
+    "embedding": 256,
+    "hidden": 400,
+    "learning_rate": 3e-3,
+    "dropout": 0.4,
+    "type_dropout": 0.1,
+    "chunk": 35,
+}
+WORDS = ("word", "token", "bpe")  # levels of words and their pieces
+FEW_MINUTES = 5.0  # less is too little for 512 units
+
 _TRANSLATOR: dict[str, Any] = {
     "level": "bpe",
     "embedding": 256,
@@ -60,6 +73,25 @@ def for_length(settings: Settings, given: Mapping[str, Any], *, short: bool) -> 
         changes = _SHORT_CNN
     elif settings.task == "classify" and not short and settings.model in config.CELLS:
         changes = _LONG_RECURRENT
+    return _filled(settings, changes, given)
+
+
+def for_level(settings: Settings, given: Mapping[str, Any]) -> Settings:
+    """The settings of a language model for its token level and minutes, but for what was given.
+
+    Words are few and their vocabulary is large, so input and output share a matrix and much is dropped; in a few
+    minutes half the units learn more of the characters than twice as many would: see docs/experiments.md, "Language
+    models".
+    """
+    changes: dict[str, Any] = {}
+    if settings.level in WORDS:
+        changes = {**_WORD_WRITER, "tied": not settings.adaptive}
+    elif settings.minutes is not None and settings.minutes < FEW_MINUTES:
+        changes = _QUICK_WRITER
+    return _filled(settings, changes, given)
+
+
+def _filled(settings: Settings, changes: Mapping[str, Any], given: Mapping[str, Any]) -> Settings:
     return settings.model_copy(update={name: value for name, value in changes.items() if name not in given})
 
 
@@ -74,7 +106,7 @@ def _tag(model: str) -> dict[str, Any]:
 
 def _generate(_model: str) -> dict[str, Any]:
     return {
-        "embedding": 128, "hidden": 256, "learning_rate": 5e-3, "dropout": 0.1, "warmup": 0.02, "average": 0.99,
+        "embedding": 128, "hidden": 512, "learning_rate": 4e-3, "dropout": 0.5, "warmup": 0.02, "average": 0.995,
     }  # fmt: skip
 
 

@@ -7,6 +7,8 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
+from unspool import config
+from unspool.config import Settings
 from unspool.tasks.base import Notice
 from unspool.training.checkpoint import Progress
 from unspool.training.trainer import Trainer
@@ -39,3 +41,17 @@ def _taken_up(trainer: Trainer, notice: Notice) -> str:
     if progress.finished:
         return f"training had ended after epoch {progress.epoch}: the model is measured and written again"
     return f"from step {progress.step:,}, in epoch {progress.epoch + 1}"
+
+
+def told_recipe(before: Settings, chosen: Settings, kind: str, notice: Notice) -> Settings:
+    """`chosen`, after one line about what the recipe for `kind` of data changes."""
+    old, new = before.model_dump(), chosen.model_dump()
+    if changed := [_as_flag(name, new[name]) for name in new if new[name] != old[name]]:
+        notice(f"recipe     for {kind}: {' '.join(changed)}")
+    return chosen
+
+
+def _as_flag(name: str, value: object) -> str:
+    if isinstance(value, bool):
+        return config.flag(name if value else f"no_{name}")
+    return f"{config.flag(name)} {value:g}" if isinstance(value, float) else f"{config.flag(name)} {value}"

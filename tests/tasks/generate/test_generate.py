@@ -16,8 +16,10 @@ import torch
 
 from unspool import predictors
 from unspool.cli import run as command_line
+from unspool.config import Settings
 from unspool.decoding.sampling import Sampling
 from unspool.errors import DataError, Interrupted, SettingError, UsageError
+from unspool.models.recipes import for_level, settle
 from unspool.predictors import GeneratorPredictor
 from unspool.tasks import Request, find_task, generate, run
 from unspool.tasks.generate import fitting, sampler
@@ -316,3 +318,22 @@ def test_tokens_hold_what_was_encoded(corpus: Path) -> None:
     assert isinstance(prepared.held, Tokens)
     ids = prepared.held.block(np.zeros(1, np.int64), len(prepared.held))[0]
     assert prepared.encoder.tokenizer.decode(ids[1:]) == TEXT[: len(ids) - 1]
+
+
+def test_the_recipe_follows_the_level_and_the_minutes_but_not_against_what_was_given() -> None:
+    def recipe(level: str, **given: Any) -> Settings:
+        given = {"task": "generate", "level": level, **given}
+        return for_level(settle(given), given)
+
+    assert (recipe("char").hidden, recipe("char", minutes=3).hidden) == (512, 256)
+    assert recipe("char", minutes=3, hidden=300).hidden == 300
+    assert (recipe("word").tied, recipe("bpe").chunk) == (True, 35)
+    assert not recipe("word", adaptive=True).tied
+    assert recipe("word", minutes=3, dropout=0.2).dropout == 0.2
+
+
+def test_what_the_recipe_changes_is_said() -> None:
+    notices: list[str] = []
+    corpus = Documents.of(["to be or not to be, that is the question\n" * 400], running=True)
+    fitting.prepare(corpus, {"level": "word"}, notice=notices.append)
+    assert any(line.startswith("recipe     for words: --embedding 256") and "--tied" in line for line in notices)

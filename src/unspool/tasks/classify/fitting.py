@@ -23,10 +23,10 @@ from unspool.config import Settings
 from unspool.errors import DataError, SettingError, shorten
 from unspool.models import bow
 from unspool.models.classifier import Classifier
-from unspool.models.recipes import for_length, settle
+from unspool.models.recipes import WORDS, for_length, settle
 from unspool.predictors import ClassifierPredictor
 from unspool.tasks.base import Notice
-from unspool.tasks.fitting import run, weight_bytes
+from unspool.tasks.fitting import run, told_recipe, weight_bytes
 from unspool.text.batching import padding_share
 from unspool.text.duplicates import duplicates, overlap, seen_hashes
 from unspool.text.levels import detect_level
@@ -42,7 +42,7 @@ from unspool.training.trainer import Trainer, memory_errors
 Labels = npt.NDArray[np.int64]
 
 # Small data needs many passes, large data few: see docs/experiments.md, "How many epochs".
-SHORT_TEXT, WORDS = 64, ("word", "token", "bpe")  # tokens in the median text, at levels of words and their pieces
+SHORT_TEXT = 64  # tokens in the median text
 TARGET_STEPS, LEAST_EPOCHS, MOST_EPOCHS = 3000, 7, 60
 
 
@@ -241,11 +241,8 @@ def _for_length(
     if settings.level not in WORDS:
         return settings
     short = bool(np.median(sample) <= SHORT_TEXT)
-    chosen = for_length(settings, given, short=short)
-    before, now = settings.model_dump(), chosen.model_dump()
-    if changed := [f"{config.flag(name)} {now[name]:g}" for name in now if now[name] != before[name]]:
-        notice(f"recipe     for {'short' if short else 'long'} texts: {' '.join(changed)}")
-    return chosen
+    kind = "short texts" if short else "long texts"
+    return told_recipe(settings, for_length(settings, given, short=short), kind, notice)
 
 
 def _vectors(

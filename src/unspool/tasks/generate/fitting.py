@@ -16,10 +16,10 @@ from unspool import files
 from unspool.config import Settings
 from unspool.errors import DataError, ModelFileError, SettingError
 from unspool.models.language_model import LanguageModel
-from unspool.models.recipes import settle
+from unspool.models.recipes import WORDS, for_level, settle
 from unspool.predictors import GeneratorPredictor
 from unspool.tasks.base import Notice
-from unspool.tasks.fitting import run, weight_bytes
+from unspool.tasks.fitting import run, told_recipe, weight_bytes
 from unspool.tasks.generate.sampler import Sampler, novelty
 from unspool.text import ngrams, streams
 from unspool.text.levels import is_tokenised
@@ -83,6 +83,9 @@ def prepare(
         raise DataError("there is no text to learn from: the corpus is empty")
     train, held_out = _parts(documents, validation, settings)
     settings = _settle_level(settings, given, train, notice)
+    settings = told_recipe(
+        settings, for_level(settings, given), "words" if settings.level in WORDS else "a few minutes", notice
+    )
     tokenizer = train_tokenizer(
         settings.level or "char",
         streams.texts_of(train),
@@ -91,8 +94,8 @@ def prepare(
         lowercase=settings.lowercase,
     )
     encoder = Encoder.of(tokenizer, train.labels)
-    if "adaptive" not in given and not settings.tied and tokenizer.size > LARGE_VOCABULARY:
-        settings = settings.model_copy(update={"adaptive": True})
+    if not {"adaptive", "tied"} & given.keys() and tokenizer.size > LARGE_VOCABULARY:
+        settings = settings.model_copy(update={"adaptive": True, "tied": False})
         notice("softmax    adaptive: the vocabulary is large (--no-adaptive)")
     validation_tokens = _collect(held_out, encoder)
     first_label = encoder.tokenizer.size
