@@ -123,8 +123,8 @@ def test_toml_takes_both_spellings_and_flags_go_on_top(tmp_path: Path) -> None:
     path = tmp_path / "s.toml"
     path.write_text('model = "cnn"\nlearning-rate = 0.01\nregion_sizes = [2, 3]\nseed = 4\n')
     assert read_toml(path) == {"model": "cnn", "learning_rate": 0.01, "region_sizes": [2, 3], "seed": 4}
-    assert given_settings(SettingFlags(seed=9), path)["seed"] == 9
-    assert given_settings(SettingFlags(seed=9), None) == {"seed": 9}
+    assert given_settings(SettingFlags(seed=9), read_toml(path))["seed"] == 9
+    assert given_settings(SettingFlags(seed=9), {}) == {"seed": 9}
     assert resolve(recipe("cnn"), read_toml(path)).region_sizes == (2, 3)
 
 
@@ -134,6 +134,11 @@ def test_a_toml_file_that_cannot_be_read_is_refused(content: bytes, tmp_path: Pa
     path.write_bytes(content)
     with pytest.raises(SettingError, match=r"settings file .* cannot be read"):
         read_toml(path)
+
+
+def test_a_toml_file_without_end_is_refused() -> None:
+    with pytest.raises(SettingError, match=r"/dev/zero cannot be read: it has more than 65,536 bytes"):
+        read_toml(Path("/dev/zero"))
 
 
 def test_a_missing_toml_file_is_refused(tmp_path: Path) -> None:

@@ -93,6 +93,10 @@ def test_a_folder_that_is_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(b"")
     with pytest.raises(UsageError, match="/x cannot be made: File exists"):
         files.make_folder(tmp_path / "x")
+    with pytest.raises(UsageError, match="cannot be made: embedded null byte"):
+        files.make_folder(tmp_path / "a\0b")
+    with pytest.raises(TrainingError, match=r"none/x \(3 bytes\) cannot be written: No such file"):
+        files.publish(tmp_path / "none" / "x", b"abc")
     with pytest.raises(TrainingError, match=r"line \(6 bytes\) cannot be written"):
         files.append_line(tmp_path / "x" / "line", "äöa")
     with pytest.raises(UsageError, match="cannot be read"):

@@ -49,6 +49,7 @@ MODELS_OF: dict[str, tuple[str, ...]] = {
 POOLED_INSIDE = ("cnn", "stacked-cnn")  # a convolution that pools by itself leaves no steps to choose from
 
 MOST_SIZES = 16
+TOML_LIMIT = 2**16  # bytes of a file of settings
 
 Share = Annotated[float, Field(ge=0.0, lt=1.0)]
 
@@ -287,7 +288,10 @@ def read_toml(path: Path) -> dict[str, Any]:
     """Overrides from a TOML file of `name = value` lines; names may use - or _."""
     try:
         with path.open("rb") as file:
-            values = tomllib.load(file)
+            content = file.read(TOML_LIMIT + 1)
+        if len(content) > TOML_LIMIT:
+            raise ValueError(f"it has more than {TOML_LIMIT:,} bytes")
+        values = tomllib.loads(content.decode("utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise SettingError(f"the settings file {shorten(path, 300)} cannot be read: {shorten(error, 200)}") from error
     values = {name.replace("-", "_"): value for name, value in values.items()}

@@ -34,11 +34,12 @@ def publish(path: Path, content: bytes) -> None:
 
     Raises TrainingError naming the path and the size when the disk is full or the folder cannot be written.
     """
-    publish_pieces(path, (content,))
+    publish_pieces(path, (content,), size=len(content))
 
 
-def publish_pieces(path: Path, pieces: Iterable[bytes]) -> None:
-    """`publish` for what is larger than memory: the pieces one after the other, made while they are written."""
+def publish_pieces(path: Path, pieces: Iterable[bytes], size: int = 0) -> None:
+    """`publish` for what is larger than memory: the pieces one after the other, made while they are written. `size`:
+    their bytes in all, where that is known before."""
     written = 0
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -56,7 +57,7 @@ def publish_pieces(path: Path, pieces: Iterable[bytes]) -> None:
             raise
         _sync_folder(path.parent)
     except OSError as error:
-        raise _cannot_write(path, written, error) from error
+        raise _cannot_write(path, max(written, size), error) from error
 
 
 def append_line(path: Path, line: str) -> None:
@@ -79,8 +80,9 @@ def make_folder(path: Path) -> None:
     """Create `path` with its parents; an existing folder is fine."""
     try:
         path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(f"the folder {shorten(path, 300)} cannot be made: {error.strerror}") from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UsageError(f"the folder {shorten(path, 300)} cannot be made: {reason}") from error
 
 
 @contextmanager

@@ -70,6 +70,30 @@ def test_flags_go_before_the_settings_file(reviews: Path, command: Command) -> N
     assert (found["hidden"], found["epochs"]) == (3, 1)
 
 
+@pytest.mark.parametrize(
+    ("content", "flags", "words"),
+    [
+        ('hidden = "many"', [], "settings.toml: hidden is 'many': "),
+        ("hidden = 4", ["--model", "cnn"], "settings.toml: hidden has no effect on the model 'cnn': leave it out"),
+        ("batch-size = 0", [], "settings.toml: batch_size is '0': "),
+        ("batch-size = 0", ["--hidden", "0"], "unspool: --hidden is '0': "),
+        (
+            "residual = true",
+            ["--model", "gru", "--layers", "1"],
+            "settings.toml: residual has no effect with one layer: give --layers 2",
+        ),
+        ("hidden = 4", ["--hidden", "0"], "unspool: --hidden is '0': "),
+    ],
+)
+def test_an_error_about_the_settings_file_names_it_and_the_key(
+    content: str, flags: list[str], words: str, reviews: Path, command: Command
+) -> None:
+    Path("settings.toml").write_text(content)
+    code, _, error = command("train", reviews, "--config", "settings.toml", *flags)
+    assert code == 2
+    assert words in error
+
+
 def test_each_run_has_a_folder_of_its_own(reviews: Path, command: Command) -> None:
     paths = [json.loads(command("train", reviews, "--model", "bow", "--json")[1][0])["model"] for _ in range(3)]
     assert paths == [f"reviews{number}.unspool/model" for number in ("", "-2", "-3")]

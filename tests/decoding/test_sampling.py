@@ -86,6 +86,13 @@ def test_temperature_and_penalty_by_hand() -> None:
     assert choose(log_probs, np.array([[0]]), Sampling(temperature=0, repetition_penalty=3), np.arange(1), 0) == [1]
     assert choose(log_probs, np.array([[0]]), Sampling(temperature=0), np.arange(1), 0) == [0]
     assert choose(log_probs, np.array([[0]]), Sampling(temperature=1e-300), np.arange(1), 5) == [0]
+    single = log_probs.astype(np.float32)  # what a network gives; 1e-300 and 1e300 are beyond its range
+    assert choose(single, np.array([[0]]), Sampling(temperature=1e-300), np.arange(1), 5) == [0]
+    with np.errstate(all="raise"):
+        drawn = {
+            int(choose(single, np.array([[0]]), Sampling(temperature=1e300), np.arange(1), n)[0]) for n in range(99)
+        }
+    assert drawn == set(range(single.shape[1]))
 
 
 def test_frequencies_of_a_long_sample_are_the_models() -> None:

@@ -58,7 +58,7 @@ def compare(
     from unspool.text.readers import check_labels, read_labelled
     from unspool.training.callbacks import ProgressBar
 
-    given = given_settings(settings, None)
+    given = given_settings(settings, {})
     minutes = given.pop("minutes", None)
     names = tuple(name.strip() for name in models.split(",") if name.strip())
     plan = runner.Plan(names, seeds, folds, minutes, given, search)

@@ -59,7 +59,7 @@ def complexity(
     _check(length, batch, kinds, labels)
     if out is not None and out.exists():
         raise UsageError(f"{shown(str(out))[:300]} exists: choose another --out")
-    given = given_settings(settings, None)
+    given = given_settings(settings, {})
     studies = _studies(folder, given, length, kinds, labels)
     for k, study in enumerate(studies):
         if measure:

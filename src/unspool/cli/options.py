@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, fields, make_dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,6 +12,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from unspool import config
+from unspool.errors import SettingError, shorten
 from unspool.text.readers import ReadOptions
 
 
@@ -30,11 +34,23 @@ SettingFlags: Any = Parameter(name="*", group="Settings")(
 )
 
 
-def given_settings(flags: Any, file: Path | None) -> dict[str, Any]:
-    """The settings a user gave: the TOML file's, and the flags' on top."""
-    from_file = config.read_toml(file) if file else {}
+def given_settings(flags: Any, from_file: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings a user gave: those of a TOML file, and the flags' on top."""
     from_flags = {field.name: getattr(flags, field.name) for field in fields(flags)} if flags else {}
     return {**from_file, **{name: value for name, value in from_flags.items() if value is not None}}
+
+
+@contextmanager
+def told_by_file(file: Path | None, from_file: Mapping[str, Any], flags: Any) -> Iterator[None]:
+    """Let an error about a setting that the TOML file gave name the file and the key, not a flag nobody gave."""
+    try:
+        yield
+    except SettingError as error:
+        keys = {config.flag(name): name for name in from_file if flags is None or getattr(flags, name) is None}
+        message = re.sub(r"--[a-z][a-z-]*", lambda found: keys.get(found[0], found[0]), str(error))
+        if file is None or message == str(error):
+            raise
+        raise type(error)(f"{shorten(file, 300)}: {message}") from error
 
 
 @Parameter(name="*", group="Reading")

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from unspool.cli.options import ReadFlags, SettingFlags, given_settings
+from unspool.cli.options import ReadFlags, SettingFlags, given_settings, told_by_file
 from unspool.cli.output import note, result, result_json, stderr_console
 
 if TYPE_CHECKING:
@@ -54,10 +54,12 @@ def train(
     """
     started = time.monotonic()  # loading torch counts in --minutes
     from unspool import corpora
+    from unspool.config import read_toml
     from unspool.tasks import Request, run
     from unspool.training.callbacks import ProgressBar
 
-    given = given_settings(settings, config)
+    from_file = read_toml(config) if config else {}
+    given = given_settings(settings, from_file)
     request = Request(
         corpora.locate(data, notice=note),
         given,
@@ -68,7 +70,9 @@ def train(
         search,
     )
     bar = ProgressBar(stderr_console())
-    finished = run.start(request, out or run.free_folder(Path(data)), callbacks=(bar,), notice=note, started=started)
+    folder = out or run.free_folder(Path(data))
+    with told_by_file(config, from_file, settings):
+        finished = run.start(request, folder, callbacks=(bar,), notice=note, started=started)
     tell(finished, json=json)
 
 

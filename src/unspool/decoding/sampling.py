@@ -121,8 +121,9 @@ def choose(log_probs: Floats, seen: Int64, how: Sampling, samples: Int64, positi
         return np.asarray(log_probs.argmax(axis=1), np.int64)
     if how.top_k is not None:
         log_probs = keep_top_k(log_probs, how.top_k)
+    away = np.subtract(log_probs, log_probs.max(axis=1, keepdims=True), dtype=np.float64)
     with np.errstate(over="ignore"):  # a tiny temperature makes far tokens -inf, which is what it means
-        log_probs = (log_probs - log_probs.max(axis=1, keepdims=True)) / how.temperature
+        log_probs = away / how.temperature
     return draw(probabilities(keep_top_p(log_probs, how.top_p)), uniforms(how.seed, samples, position))
 
 

@@ -214,6 +214,7 @@ def test_a_token_of_only_the_validation_part_is_not_in_the_vocabulary() -> None:
     [
         ([], {}, "there is no text to learn from: the corpus is empty"),
         ([""], {}, "the corpus is empty"),
+        (["a"], {}, "the text says nothing"),
         (["abc" * 5], {}, "fewer than one chunk of 16: give more text or a smaller --chunk"),
         (["a" * 5000], {}, "one distinct token only"),
         (["ab" * 500], {"level": "byte", "min_count": 2}, "--min-count has no effect at level byte"),

@@ -74,6 +74,16 @@ def test_json_lines_and_a_zip(tmp_path: Path) -> None:
     assert list(zip(zipped.sources, zipped.targets, strict=True)) == ROWS
 
 
+def test_a_zip_that_swells_beyond_reason_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("unspool.text.readers.pairs.EXPANDED", 2**20)
+    for name, content in (("bomb", b"a\tb\n" * 2**20), ("small", b"a\tb\n" * 2**17)):
+        with zipfile.ZipFile(tmp_path / f"{name}.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("pairs.txt", content)
+    with pytest.raises(DataError, match=r"bomb\.zip swells more than 500-fold when unpacked; refused$"):
+        read_pairs([tmp_path / "bomb.zip"])
+    assert len(read_pairs([tmp_path / "small.zip"])) == 2**17
+
+
 def test_an_empty_side_is_left_out_and_told(tmp_path: Path) -> None:
     left, right = write(tmp_path / "a.en", "one\n\nthree\n"), write(tmp_path / "a.de", "eins\nzwei\n \n")
     found = read_pairs([left, right])

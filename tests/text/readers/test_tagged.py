@@ -87,7 +87,7 @@ def test_only_line_ends_end_a_line(tmp_path: Path) -> None:
     ("name", "content", "options", "words"),
     [
         ("a.conll", "", {}, "is empty"),
-        ("a.conll", "\n\n \n", {}, "expected a token and its tag"),
+        ("a.conll", "\n\n \n", {}, r"a\.conll holds no rows$"),
         ("a.conll", "word\n", {}, "line 1: expected a token and its tag between tabs or blanks"),
         ("a.conll", "a X\nb\n", {}, "line 2: expected 2 columns as in line 1, got 1"),
         ("a.conll", "a\tX\n\tY\n", {}, "line 2: the token is empty"),

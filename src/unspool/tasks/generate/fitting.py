@@ -210,7 +210,10 @@ def _settle_streams(settings: Settings, held: Tokens | None, notice: Notice) -> 
     """Fewer streams where the text is short, so that each has a chunk."""
     if held is None:
         return settings
-    if (held.block(np.zeros(1, np.int64), len(held)) == held.block(np.array([len(held) - 1]), 1)[0, 0]).all():
+    if (
+        not len(held)
+        or (held.block(np.zeros(1, np.int64), len(held)) == held.block(np.array([len(held) - 1]), 1)).all()
+    ):
         raise DataError("the text says nothing: it is one token over and over, or none")
     distinct = np.unique(held.block(np.zeros(1, np.int64), len(held)))
     if (distinct > 0).sum() < 2:

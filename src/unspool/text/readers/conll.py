@@ -36,6 +36,8 @@ def read_columns(origin: str, content: Iterable[str], options: ReadOptions) -> t
     """(first line, tokens and tags) of each sentence, and a note; DataError naming the line that does not fit."""
     rows = _numbered(content)
     number, first = next(((number, line) for number, line in rows if line.strip(" \t")), (0, ""))
+    if not number:
+        raise DataError(f"{origin} holds no rows")
     separator = options.separator or ("\t" if "\t" in first else " ")
     names = cut(first, separator)
     width = len(names)

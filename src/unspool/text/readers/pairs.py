@@ -8,7 +8,7 @@ import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 
 from unspool.errors import DataError, UsageError, nearest, shorten
@@ -16,7 +16,7 @@ from unspool.files import sha256_of
 from unspool.text.readers import jsonl
 from unspool.text.readers.encoding import Survey, lines, survey
 from unspool.text.readers.options import SUFFIXES, ReadOptions
-from unspool.text.readers.source import Source, display_name, open_source
+from unspool.text.readers.source import EXPANDED, EXPANSION, Source, display_name, open_source
 from unspool.text.readers.tables import Dialect, Record, even_records, records, unlimited_fields
 from unspool.text.readers.unlabelled import read_texts
 
@@ -126,6 +126,8 @@ def _zip(path: Path, options: ReadOptions) -> tuple[list[Pair], tuple[str, ...],
                 raise DataError(f"{name} holds {len(members)} files of text, expected one: unpack the one you want")
             if members[0].file_size > MEMBER_LIMIT:
                 raise DataError(f"{name}: {shorten(members[0].filename)} would have {members[0].file_size:,} bytes")
+            if members[0].file_size > max(EXPANDED, EXPANSION * path.stat().st_size):
+                raise DataError(f"{name} swells more than {EXPANSION}-fold when unpacked; refused")
             with archive.open(members[0]) as file:
                 content = file.read(MEMBER_LIMIT)
     except (zipfile.BadZipFile, zlib.error, OSError, RuntimeError, NotImplementedError, EOFError) as error:
@@ -159,16 +161,16 @@ def _table(source: Source, found: Survey, options: ReadOptions) -> tuple[list[Pa
         return records(source.name, lines(source, found), Dialect(separator, quoted, found.line_end))
 
     quoted = separator != "\t" or _is_even(source.name, read(True))
-    rows = list(_even(source.name, read(quoted)))
-    if not rows:
+    rows = _even(source.name, read(quoted))
+    number, head = next(rows, (0, []))
+    if not head:
         raise DataError(f"{source.name} holds no rows")
-    head = rows[0][1]
     if len(head) < 2:
         raise DataError(f"{source.name}: its first line has no tab, comma, semicolon or pipe: where are the pairs?")
     header = options.header if options.header is not None else _is_header(head, options)
     names = head if header else None
     left, right = _columns(source.name, names, len(head), options)
-    data = rows[1:] if header else rows
+    data = rows if header else chain([(number, head)], rows)
     titles = [repr(shorten(head[one], 40)) if header else str(one + 1) for one in (left, right)]
     note = f"format: table {'with' if header else 'without'} header; columns: source {titles[0]}, target {titles[1]}"
     return [(fields[left], fields[right]) for _, fields in data], note

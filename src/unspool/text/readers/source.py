@@ -17,7 +17,7 @@ from unspool.errors import DataError, shorten
 
 CHUNK = 2**20
 EXPANSION = 500  # gzip cannot shrink honest text 500-fold
-EXPANDED = 2**30
+EXPANDED = 2**26
 
 _MAGIC = {
     b"PK\x03\x04": "a zip archive (or an office document)",
