@@ -97,6 +97,10 @@ def test_text_vectorization_pads_on_the_right_and_knows_the_unknown(
         (["--labels", "a,b,c"], "--labels names 3 different labels, the network answers with 2"),
         (["--vocabulary", "none.json"], "none.json cannot be read"),
         (["--vocabulary", "odd.json"], "neither a list of words nor a JSON object"),
+        (["--vocabulary", "empty"], "empty names no word with an id from 1 to 5: the network would read nothing"),
+        (["--vocabulary", "far.json"], "far.json names no word with an id from 1 to 5"),
+        (["--vocabulary", "twice"], "twice lists a word twice: its place is its id"),
+        (["--vocabulary", "bytes"], "bytes is not UTF-8"),
         (["--padding", "middle"], "left"),
     ],
 )
@@ -104,7 +108,9 @@ def test_a_wrong_request_writes_nothing(
     flags: list[str], words: str, model: tuple[Any, Path], tmp_path: Path, command: Command, monkeypatch: Any
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    Path("odd.json").write_text('{"a": "b"}')
+    contents = {"odd.json": b'{"a": "b"}', "empty": b"", "far.json": b'{"a": 9, "b": -1}', "twice": b"\na\nb\na\n"}
+    for name, content in {**contents, "bytes": b"a\n\xff\nb\n"}.items():
+        Path(name).write_bytes(content)
     code, out, error = command("import-keras", model[1], "--out", "m", *flags)
     assert (code, out) == (2, [])
     assert words in error
@@ -116,6 +122,18 @@ def test_an_imported_model_cannot_be_trained(command: Command, tmp_path: Path) -
     code, _, error = command("train", tmp_path / "texts.csv", "--model", "imported", "--out", tmp_path / "run")
     assert code == 2
     assert "what unspool import-keras makes: it cannot be trained" in error
+
+
+def test_an_imported_model_cannot_be_looked_into(model: tuple[Any, Path], command: Command, tmp_path: Path) -> None:
+    command("import-keras", model[1], "--out", tmp_path / "m", "--length", 6)
+    (tmp_path / "texts.txt").write_text("1 2 3\n")
+    for what in (["1 2"], ["--corpus", tmp_path / "texts.txt"]):
+        code, out, error = command("inspect", tmp_path / "m", *what, "--out", tmp_path / "page.html")
+        assert (code, out) == (2, [])
+        assert error.endswith(
+            "an imported network cannot be looked into: of it only the answers are known (unspool predict)\n"
+        )
+    assert not (tmp_path / "page.html").exists()
 
 
 @pytest.mark.parametrize(

@@ -197,6 +197,32 @@ def test_a_shared_layer_and_two_inputs_are_refused(keras: Any, tmp_path: Path) -
         read_keras(tmp_path / "two.keras")
 
 
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda dense: dense["inbound_nodes"][0].update(args=[]), "the layer 'end' reads nothing"),
+        (lambda dense: dense["inbound_nodes"][0].update(args=[[]]), "the layer 'end' reads nothing"),
+        (lambda dense: dense.update(inbound_nodes=[[]]), "the layer 'end' is called with more than its inputs"),
+        (lambda dense: dense.update(inbound_nodes=[]), "the layer 'end' is not called exactly once"),
+    ],
+)
+def test_calls_that_keras_does_not_write_are_refused(change: Any, words: str, keras: Any, tmp_path: Path) -> None:
+    L = keras.layers
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        ids = keras.Input((4,))
+        pooled = L.GlobalMaxPooling1D()(L.Embedding(5, 2)(ids))
+        keras.Model(ids, L.Dense(1, activation="sigmoid", name="end")(pooled)).save(tmp_path / "m.keras")
+
+    def changed(config: Any) -> Any:
+        change(config["config"]["layers"][-1])
+        return config
+
+    rewrite(tmp_path / "m.keras", config=changed)
+    with pytest.raises(ModelFileError, match=words):
+        read_keras(tmp_path / "m.keras")
+
+
 @pytest.fixture
 def saved(keras: Any, stirred: Any, tmp_path: Path) -> Path:
     """A folder with m.keras and m.h5."""
@@ -286,6 +312,13 @@ def huge(config: Any) -> Any:
     return config
 
 
+def endless(config: Any) -> Any:
+    layers = config["config"]["layers"]
+    last = layers[-1]
+    layers[-1:] = [{**last, "config": {**last["config"], "units": 4, "name": f"d{n}"}} for n in range(201)]
+    return config
+
+
 def code(config: Any) -> Any:
     config["config"]["layers"][3]["config"]["activation"] = {"class_name": "function", "config": "print"}
     return config
@@ -298,8 +331,10 @@ def code(config: Any) -> Any:
         (foreign, "the model is a 'Exploit'"),
         (huge, "has input_dim"),
         (code, "activation"),
+        (endless, "the model has more than 200 layers"),
         (lambda _: [], "no description"),
         (lambda _: {"class_name": "Sequential", "config": {"layers": [7]}}, "no list of layers"),
+        (lambda _: {"class_name": "Functional", "config": []}, "no list of layers"),
     ],
 )
 def test_a_description_that_is_not_keras_is_refused(change: Any, words: str, saved: Path) -> None:

@@ -18,7 +18,7 @@ import torch
 from unspool.errors import ModelFileError, shorten
 from unspool.export.keras_file import Read, open_keras
 from unspool.export.keras_layers import NOTHING, Array, Converted, convert
-from unspool.models.graph import Graph
+from unspool.models.graph import MOST_LAYERS, Graph
 
 CONTAINERS = ("Sequential", "Functional", "Model")
 MASK_MAKERS = frozenset(("NotEqual", "ExpandDims", "ZerosLike", "LogicalOr", "Any", "Concatenate"))
@@ -56,6 +56,8 @@ def _build(description: dict[str, Any], read: Read) -> Graph:
         elif layer.kind in NOTHING:
             numbers[layer.name] = numbers[layer.reads[0]]
         else:
+            if len(converted) == MOST_LAYERS:
+                raise ModelFileError(f"the model has more than {MOST_LAYERS} layers")
             inputs = tuple(numbers[name] for name in layer.reads)
             widths = [graph.shapes[i].width if graph and i >= 0 else 0 for i in inputs]
             converted.append((layer, convert(layer.kind, layer.config, inputs, widths)))
@@ -82,7 +84,8 @@ def _layers(description: dict[str, Any]) -> Iterator[_Layer]:
             f"the model is a {shorten(kind, 60)!r}: only Sequential and functional models are imported"
         )
     entries = config if isinstance(config, list) else config.get("layers") if isinstance(config, dict) else None
-    if not isinstance(entries, list) or not all(_is_layer(entry) for entry in entries):
+    described = isinstance(config, dict) or kind == "Sequential"  # of old Keras a bare list
+    if not described or not isinstance(entries, list) or not all(_is_layer(entry) for entry in entries):
         raise ModelFileError("the description of the model has no list of layers")
     names = [str(entry["config"].get("name", entry.get("name"))) for entry in entries]
     if len(set(names)) != len(names):
@@ -147,6 +150,8 @@ def _functional(config: dict[str, Any], entries: list[Any], names: list[str]) ->
             if name not in by_name:
                 raise ModelFileError(f"a layer of the model reads {shorten(name, 40)!r}, which does not exist")
             reads[name], masks = _reads(by_name[name], name)
+            if not reads[name] and by_name[name]["class_name"] != "InputLayer":
+                raise ModelFileError(f"the layer {shorten(name, 40)!r} reads nothing")
             waiting += reads[name]
             if any(not masked or not _makes_masks(by_name.get(source)) for source in masks):
                 raise ModelFileError(f"the layer {shorten(name, 40)!r} is given a mask that is not an embedding's")
@@ -158,7 +163,8 @@ def _makes_masks(entry: Any) -> bool:
     if entry is None or entry["class_name"] not in MASK_MAKERS:
         return False
     calls = entry.get("inbound_nodes")
-    return entry["class_name"] != "NotEqual" or (isinstance(calls, list) and calls[0].get("args", [])[1:] == [0])
+    call = calls[0] if isinstance(calls, list) and calls and isinstance(calls[0], dict) else {}
+    return entry["class_name"] != "NotEqual" or bool(call.get("args", [])[1:] == [0])
 
 
 def _sorted(reads: dict[str, tuple[str, ...]]) -> list[tuple[str, tuple[str, ...]]]:

@@ -20,20 +20,29 @@ LIMIT = 256 * 2**20
 def read_vocabulary(path: Path, rows: int) -> dict[str, Any]:
     """Values for `Sequences`: words, unknown, and how texts are cut. Ids of `rows` and more have no vector: left out.
 
-    Raises DataError for a file of another form.
+    Raises DataError for a file of another form, or without a word that has a vector.
     """
     try:
-        content = path.read_bytes()
+        with path.open("rb") as file:
+            content = file.read(LIMIT + 1)
     except OSError as error:
         raise DataError(f"{shorten(path, 300)} cannot be read: {error.strerror}") from error
     if len(content) > LIMIT:
         raise DataError(f"{path.name} is larger than {LIMIT:,} bytes")
-    found = _parsed(content, path)
+    values = _values(_parsed(content, path), rows, path)
+    if not values["words"]:
+        raise DataError(f"{path.name} names no word with an id from 1 to {rows - 1}: the network would read nothing")
+    return values
+
+
+def _values(found: Any, rows: int, path: Path) -> dict[str, Any]:
     if isinstance(found, dict) and found.get("class_name") == "Tokenizer":
         return _tokenizer(found.get("config"), rows, path)
     words = {word: k for k, word in enumerate(found)} if isinstance(found, list) and _texts(found) else found
     if not isinstance(words, dict) or not words or not all(type(number) is int for number in words.values()):
         raise DataError(f"{path.name} is neither a list of words nor a JSON object from words to whole numbers")
+    if isinstance(found, list) and len(words) < len(found):
+        raise DataError(f"{path.name} lists a word twice: its place is its id")
     if isinstance(found, list) and found[:1] == [""]:
         known = {word: number for word, number in words.items() if 1 < number < rows}
         cut = {"removed": VECTORIZATION_FILTERS, "blanked": "", "padding": "right", "keep": "head"}
@@ -49,7 +58,10 @@ def _parsed(content: bytes, path: Path) -> Any:
         except ModelFileError as error:
             if content[:1] == b"{":
                 raise DataError(str(error)) from error
-    return content.decode("utf-8", errors="replace").removesuffix("\n").split("\n")
+    try:
+        return content.decode("utf-8").removesuffix("\n").split("\n")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path.name} is not UTF-8: {shorten(error, 100)}") from error
 
 
 def _texts(values: list[Any]) -> bool:

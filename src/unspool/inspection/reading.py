@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from unspool.errors import UsageError
 from unspool.models.classifier import Classifier
 from unspool.predictors import ClassifierPredictor
 from unspool.text.ragged import Ragged
@@ -48,6 +49,9 @@ def read(predictor: ClassifierPredictor, text: str) -> Reading:
 
 
 def network_of(predictor: ClassifierPredictor) -> Classifier:
-    """The network of a predictor that has one."""
-    assert isinstance(predictor.network, Classifier)
+    """The network of a predictor that has one of ours; UsageError for one that came ready-made from elsewhere."""
+    if not isinstance(predictor.network, Classifier):
+        raise UsageError(
+            "an imported network cannot be looked into: of it only the answers are known (unspool predict)"
+        )
     return predictor.network
