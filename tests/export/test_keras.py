@@ -357,3 +357,15 @@ def test_a_file_cut_short_or_of_another_kind_is_refused(suffix: str, saved: Path
         read_keras(path)
     with pytest.raises(ModelFileError, match="not a plain file"):
         read_keras(saved)
+
+
+def test_a_wrong_byte_in_its_head_is_refused_or_makes_no_difference(saved: Path) -> None:
+    whole = (saved / "m.h5").read_bytes()
+    refused = 0
+    for place in range(96):
+        (saved / "m.h5").write_bytes(whole[:place] + bytes([whole[place] ^ 0x7F]) + whole[place + 1 :])
+        try:
+            read_keras(saved / "m.h5")
+        except ModelFileError:
+            refused += 1
+    assert refused > 40

@@ -31,6 +31,8 @@ FIND: dict[str, tuple[str, ...]] = {
 }
 """Where a layer's arrays are below its folder in model.weights.h5; in the folder itself by default."""
 
+_RAISED_BY_H5PY = (OSError, LookupError, RuntimeError, TypeError, ValueError, AttributeError, OverflowError)
+
 Arrays = list[npt.NDArray[np.float32]]
 Read = Callable[[str, str, str, Sequence[tuple[int, ...]]], Arrays]
 
@@ -97,7 +99,7 @@ def _hdf5(h5py: Any, content: bytes, path: Path) -> Iterator[Any]:
     try:
         with h5py.File(io.BytesIO(content), "r") as file:
             yield file
-    except (OSError, KeyError, RuntimeError, TypeError, ValueError, AttributeError) as error:  # as h5py raises them
+    except _RAISED_BY_H5PY as error:
         raise ModelFileError(f"{path.name} is damaged: {shorten(error, 200)}") from error
 
 
