@@ -95,3 +95,9 @@ def test_interval_of_few_or_no_answers_claims_little() -> None:
     assert metrics.accuracy_interval(np.ones(5, bool)) == pytest.approx((0.5655, 1.0), abs=1e-4)
     assert metrics.accuracy_interval(np.zeros(5, bool)) == pytest.approx((0.0, 0.4345), abs=1e-4)
     assert metrics.accuracy_interval(np.ones(0, bool)) == (0.0, 1.0)
+
+
+def test_mean_probability_by_hand() -> None:
+    answers = np.log([[0.9, 0.1], [0.4, 0.6], [0.2, 0.8]])
+    assert metrics.mean_probability(answers, np.array([0, 0, 1])) == pytest.approx((0.9 + 0.4 + 0.8) / 3)
+    assert metrics.mean_probability(answers[:0], np.array([], dtype=np.int64)) == 0

@@ -169,7 +169,7 @@ def _train(settings: Settings, values: Values, build: Build, seconds: float, wat
         part = max(1, min(int(seconds / _seconds_a_step(network, data)), planned // RUNGS[-1]))
         rungs = Rungs(data, part)
         loop = loop.model_copy(update={"epochs": len(RUNGS), "patience": len(RUNGS)})
-        trainer = Trainer(network, rungs, loop, callbacks=(_Report(watch),))
+        trainer = Trainer(network, rungs, loop, callbacks=(_Report(watch, chosen.task),))
         trainer.progress.planned_steps = part * RUNGS[-1]
         trainer.fit()
     except (TrainingError, SettingError):
@@ -210,11 +210,12 @@ class Rungs:
 
 
 class _Report(Callback):
-    def __init__(self, watch: Watch) -> None:
-        self.watch = watch
+    def __init__(self, watch: Watch, task: str) -> None:
+        self.watch, self.task = watch, task
 
     def on_step(self, standing: Progress, loss: float) -> None:  # noqa: ARG002
         self.watch.poll()
 
     def on_validation(self, standing: Progress, figures: Figures, *, best: bool) -> None:  # noqa: ARG002
-        self.watch.score(figures["score"])
+        # a classifier's score is made of its probabilities, and smoothed labels lower them
+        self.watch.score(figures["accuracy" if self.task == "classify" else "score"])

@@ -59,6 +59,13 @@ def log_loss(log_probabilities: Floats, truth: Counts) -> float:
     return float(-log_probabilities[np.arange(len(truth)), truth].mean())
 
 
+def mean_probability(log_probabilities: Floats, truth: Counts) -> float:
+    """Mean probability of the true label: the accuracy to expect of answers drawn by their probabilities."""
+    if not len(truth):
+        return 0.0
+    return float(np.exp(log_probabilities[np.arange(len(truth)), truth]).mean())
+
+
 def calibration_error(log_probabilities: Floats, truth: Counts, bins: int = 15) -> float:
     """Expected calibration error of the top answer over `bins` equal bins of confidence (Guo et al. 2017)."""
     if not len(truth):
