@@ -43,7 +43,7 @@ def test_every_row_is_in_one_batch_in_an_order_of_its_epoch() -> None:
 def test_the_notebooks_clipping_is_of_each_tensor() -> None:
     """One step of plain gradient descent moves every tensor by at most the rate."""
     torch.manual_seed(0)
-    network = many_to_one._network("gru")
+    network = many_to_one._network("gru", 1.0)
     with torch.no_grad():
         network.output.weight.mul_(1e3)
     before = [parameter.detach().clone() for parameter in network.parameters()]
@@ -57,9 +57,20 @@ def test_the_notebooks_clipping_is_of_each_tensor() -> None:
 def test_many_to_one_prints_the_lectures_figures_beside_ours(films: Path, command: Command) -> None:
     code, out, _ = command("demo", "many-to-one", "--data", films, "--minutes", "0.05")
     assert code == 0
-    assert [line.split(",")[0] for line in out[2:8]] == ["rnn", "gru", "lstm", "gru", "lstm", "cnn"]
-    assert re.search(r"lstm, notebook +0\.8276 +3,630 s +[01]\.\d{4} +\d+ s", out[4])
-    assert re.search(r"cnn, our recipe +– +[01]\.\d{4} +\d+ s", out[7])
+    assert [line.split(",")[0] for line in out[2:9]] == ["rnn", "rnn", "gru", "lstm", "gru", "lstm", "cnn"]
+    assert re.search(r"rnn, smaller start +0\.5800 +1,470 s +[01]\.\d{4} +\d+ s", out[3])
+    assert re.search(r"lstm, notebook +0\.8276 +3,630 s +[01]\.\d{4} +\d+ s", out[5])
+    assert re.search(r"cnn, our recipe +– +[01]\.\d{4} +\d+ s", out[8])
+
+
+def test_the_smaller_start_keeps_the_size_of_a_state_under_recurrent_dropout() -> None:
+    """Random states times random masks: Keras's start makes them 1/√(1 - p) as large, the smaller one leaves them."""
+    torch.manual_seed(0)
+    shape, share = (4000, many_to_one.HIDDEN), many_to_one.DROPOUT
+    masked = torch.randn(shape) * (torch.rand(shape) > share) / (1 - share)
+    for gain, wanted in ((1.0, (1 - share) ** -0.5), (many_to_one.STARTS[1][2], 1.0)):
+        weight = many_to_one._network("rnn", gain).layer.weight_hh_l0.detach()
+        assert float((masked @ weight.T).square().mean().sqrt()) == pytest.approx(wanted, abs=0.01)
 
 
 def test_many_to_one_needs_two_labels(tmp_path: Path, command: Command) -> None:
