@@ -97,6 +97,8 @@ def test_the_memory_task_asks_for_its_first_token() -> None:
     assert (ids[:, 0] == answers + 1).all()
     assert (ids[:, 1:] > selectivity.ANSWERS).all()
     assert ids.shape == (selectivity.BATCH, 30)
+    lengths = [ids.shape[1] for (ids, _), _ in zip(selectivity.texts(4, 0, shortest=2), range(50), strict=False)]
+    assert set(lengths) == {2, 3, 4}
 
 
 def test_a_prototype_that_adds_up_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -109,8 +111,8 @@ def test_a_prototype_that_adds_up_is_seen(monkeypatch: pytest.MonkeyPatch) -> No
             parameter.zero_()
         hidden = selectivity.HIDDEN
         layer.bias_ih_l0.copy_(torch.tensor([50.0, 50.0, 3.0, 50.0]).repeat_interleave(hidden))
-    _, largest, selective = selectivity._figures(network, 20, 0)
-    assert largest == pytest.approx(20 * np.tanh(3.0), rel=1e-5)
+    _, state, output, selective = selectivity._figures(network, 20, 0)
+    assert state == output == pytest.approx(20 * np.tanh(3.0), rel=1e-5)
     assert selective == 1.0
 
 
@@ -118,6 +120,8 @@ def test_selectivity_prints_six_cells(command: Command) -> None:
     code, out, _ = command("demo", "selectivity", "--length", 4, "--steps", 3)
     assert code == 0
     assert [line.split()[0] for line in out[1:7]] == list(selectivity.CELLS)
+    outputs = {line.split()[0]: float(line.split()[6]) for line in out[1:7]}
+    assert max(outputs[cell] for cell in ("pseudo", "gru", "lstm", "peephole")) <= 1
 
 
 def test_swapping_exchanges_neighbours_inside_the_text_and_no_token_twice() -> None:

@@ -8,12 +8,16 @@ from typing import Any
 from unspool import config
 from unspool.config import Settings
 
+MANY_LABELS = 10
 DEFAULT_MODELS = {"classify": "cnn", "tag": "lstm", "generate": "lstm", "translate": "gru"}
 
 _RECURRENT: dict[str, Any] = {"learning_rate": 2e-3, "embedding_dropout": 0.3, "word_dropout": 0.1}
 _REGION_CNN: dict[str, Any] = {"learning_rate": 2e-3, "embedding_dropout": 0.3}
 _SHORT_CNN: dict[str, Any] = {"embedding": 300, "learning_rate": 1e-3, "embedding_dropout": 0.4, "word_dropout": 0.05}
 _LONG_RECURRENT: dict[str, Any] = {"hidden": 64, "batch_size": 64, "learning_rate": 4e-3}
+_MANY_LABELS: dict[str, Any] = {
+    "hidden": 64, "learning_rate": 1e-2, "dropout": 0.2, "embedding_dropout": 0.2, "word_dropout": 0.0,
+}  # fmt: skip
 _CNN_RECURRENT: dict[str, Any] = _RECURRENT
 _QUICK_WRITER: dict[str, Any] = {"hidden": 256, "learning_rate": 5e-3, "dropout": 0.1, "average": 0.99}
 _WORD_WRITER: dict[str, Any] = {
@@ -61,18 +65,19 @@ def settle(given: Mapping[str, Any]) -> Settings:
     return config.resolve(recipe(str(given.get("model", DEFAULT_MODELS[task])), task), given)
 
 
-def for_length(settings: Settings, given: Mapping[str, Any], *, short: bool) -> Settings:
+def for_texts(settings: Settings, given: Mapping[str, Any], *, short: bool, labels: int) -> Settings:
     """The settings of a classifier for texts of a sentence or two, or for longer ones, but for what was given.
 
     In short texts the region CNN is cheap, so wide vectors can be afforded, and a lower rate with more steps pays; in
     long ones half the units and twice the texts a step cost recurrent networks a third of the time and nothing in
-    accuracy: see docs/experiments.md, "Short texts" and "Recurrent networks on long texts".
+    accuracy. With `MANY_LABELS` or more, each has few texts: a high rate, small batches and little dropout let these
+    networks learn at all. See docs/experiments.md, "Short texts" and "Recurrent networks on long texts".
     """
     changes: dict[str, Any] = {}
     if settings.task == "classify" and short and settings.model == "cnn":
         changes = _SHORT_CNN
     elif settings.task == "classify" and not short and settings.model in config.CELLS:
-        changes = _LONG_RECURRENT
+        changes = _MANY_LABELS if labels >= MANY_LABELS else _LONG_RECURRENT
     return _filled(settings, changes, given)
 
 

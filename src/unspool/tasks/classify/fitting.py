@@ -23,7 +23,7 @@ from unspool.config import Settings
 from unspool.errors import DataError, SettingError, shorten
 from unspool.models import bow
 from unspool.models.classifier import Classifier
-from unspool.models.recipes import WORDS, for_length, settle
+from unspool.models.recipes import WORDS, for_texts, settle
 from unspool.predictors import ClassifierPredictor
 from unspool.tasks.base import Notice
 from unspool.tasks.fitting import run, told_recipe, weight_bytes
@@ -112,7 +112,7 @@ def prepare(
         max_size=settings.max_vocabulary if settings.level != "byte" else None,
         lowercase=settings.lowercase,
     )
-    settings = _for_length(settings, given, tokenizer, train.texts, notice)
+    settings = _for_texts(settings, given, tokenizer, train.texts, len(names), notice)
     tokenizer, matrix, settings = _vectors(vectors, settings, given, tokenizer, notice)
     settings, data = _encode(settings, tokenizer, train, held_out, notice)
     return Prepared(settings, names, train, held_out, tokenizer, data, matrix)
@@ -234,15 +234,20 @@ def _settle_level(settings: Settings, given: Mapping[str, Any], texts: list[str]
     return settings.model_copy(update={"level": level, **missing})
 
 
-def _for_length(
-    settings: Settings, given: Mapping[str, Any], tokenizer: Tokenizer, texts: list[str], notice: Notice
+def _for_texts(
+    settings: Settings,
+    given: Mapping[str, Any],
+    tokenizer: Tokenizer,
+    texts: list[str],
+    labels: int,
+    notice: Notice,
 ) -> Settings:
     sample = tokenizer.encode_all(texts[:: max(1, len(texts) // 1000)]).lengths
     if settings.level not in WORDS:
         return settings
     short = bool(np.median(sample) <= SHORT_TEXT)
     kind = "short texts" if short else "long texts"
-    return told_recipe(settings, for_length(settings, given, short=short), kind, notice)
+    return told_recipe(settings, for_texts(settings, given, short=short, labels=labels), kind, notice)
 
 
 def _vectors(
