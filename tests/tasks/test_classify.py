@@ -204,6 +204,15 @@ def test_the_region_cnn_has_a_recipe_for_short_texts() -> None:
     assert settled(TEXTS, model="gru") == (100, 2e-3, [])
 
 
+def test_a_known_baseline_is_not_fitted_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = fitting.prepare(TEXTS, LABELS, {"model": "cnn", "level": "word", "epochs": 1})
+    baseline = fitting.fit(found).baseline
+    monkeypatch.delattr(fitting, "_fit_bow")
+    told: list[str] = []
+    assert fitting.fit(found, baseline=baseline, notice=told.append).baseline == baseline
+    assert told[0] == f"baseline   bow (linear, TF-IDF n-grams): accuracy {baseline['accuracy']:.4f}"
+
+
 def test_recurrent_networks_have_a_recipe_for_long_texts() -> None:
     def settled(texts: list[str], **given: Any) -> tuple[int, int, float]:
         settings = fitting.prepare(texts, LABELS, {"model": "lstm", "level": "word", **given}).settings

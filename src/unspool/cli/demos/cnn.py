@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from unspool.cli.demos.common import find_data, our_recipe, table
+from unspool.cli.demos.common import Row, find_data, our_recipe, table
 from unspool.cli.output import result
 
 NETWORKS: tuple[tuple[str, dict[str, Any], tuple[float, float] | None, int], ...] = (
@@ -37,10 +37,12 @@ def cnn(*, data: str = "newsgroups", vectors: Path | None = None, minutes: float
     """
     started = time.monotonic()
     texts = find_data(data)
-    rows = []
+    rows: list[Row] = []
     for place, (name, given, lecture, part) in enumerate(NETWORKS):
         left = minutes - (time.monotonic() - started) / 60
         share = max(0.05, left * part / sum(parts for *_, parts in NETWORKS[place:]))
-        rows.append(our_recipe({**given, "seed": seed}, texts, share, name=name, lecture=lecture, vectors=vectors))
+        known = rows[0].baseline if rows else None
+        asked = {**given, "seed": seed}
+        rows.append(our_recipe(asked, texts, share, name=name, lecture=lecture, vectors=vectors, baseline=known))
     table(rows)
     result(f"whole run {time.monotonic() - started:.0f} s; the lecture's LSTM and CNN took two hours")

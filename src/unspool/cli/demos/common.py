@@ -20,13 +20,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table: accuracies from 0 to 1 and seconds; None where the lecture gives none."""
+    """One line of the table: accuracies from 0 to 1 and seconds; None where the lecture gives none.
+
+    baseline: the linear baseline's figures on the same texts, where it was fitted.
+    """
 
     name: str
     lecture: float | None
     lecture_seconds: float | None
     accuracy: float
     seconds: float
+    baseline: Mapping[str, Any] | None = None
 
 
 def find_data(data: str, *, labels: int | None = None) -> LabelledTexts:
@@ -59,10 +63,12 @@ def our_recipe(
     name: str = "",
     lecture: tuple[float, float] | None = None,
     vectors: Path | None = None,
+    baseline: Mapping[str, Any] | None = None,
 ) -> Row:
     """Train with the recipe of `unspool train` on a random 80 % of the texts; the accuracy on the rest.
 
-    given: the model, the seed, and what differs from the recipe. lecture: its accuracy and seconds.
+    given: the model, the seed, and what differs from the recipe. lecture: its accuracy and seconds. baseline: that of
+    an earlier row of the same texts and seed, so that it is not fitted again.
     """
     from unspool.cli.output import stderr_console
     from unspool.tasks.classify import fitting
@@ -74,9 +80,10 @@ def our_recipe(
     asked = {**given, "validation": 0.2, **({} if minutes is None else {"minutes": minutes})}
     prepared = fitting.prepare(texts.texts, texts.labels, asked, vectors=vectors, notice=note)
     deadline = None if minutes is None else started + 60 * minutes
-    outcome = fitting.fit(prepared, deadline=deadline, callbacks=(ProgressBar(stderr_console()),), notice=note)
+    callbacks = (ProgressBar(stderr_console()),)
+    outcome = fitting.fit(prepared, deadline=deadline, callbacks=callbacks, baseline=baseline, notice=note)
     found, seconds = lecture or (None, None)
-    return Row(name, found, seconds, outcome.validation["accuracy"], time.monotonic() - started)
+    return Row(name, found, seconds, outcome.validation["accuracy"], time.monotonic() - started, outcome.baseline)
 
 
 def table(rows: Sequence[Row]) -> None:

@@ -1,9 +1,9 @@
 """`unspool demo selectivity`: the prototype LSTM's unbounded state, and the cells that cure it.
 
 The task: the first of many tokens names one of eight answers, the rest is noise; at the end the answer is asked for. A
-cell has to write once and then keep: be selective. It is trained on texts of all lengths up to the given one, so that it
-cannot count on the end, and asked on texts four times as long. What a cell remembers may add up step by step in most of
-them; the prototype alone also shows and reads that sum as it is, where the others look at it through tanh or a
+cell has to write once and then keep: be selective. It is trained on texts of all lengths up to the given one, so that
+it cannot count on the end, and asked on texts four times as long. What a cell remembers may add up step by step in most
+of them; the prototype alone also shows and reads that sum as it is, where the others look at it through tanh or a
 normalisation.
 """
 
@@ -53,9 +53,8 @@ def selectivity(*, length: int = 50, steps: int = 600, seed: int = 0) -> None:
         shown += [f"{figure[place]:9.2f}" for place in (1, 2) for figure in figures]
         result(f"{cell:12} {' '.join(shown)} {figures[0][3]:9.1%}")
         note(f"{cell:12} {time.monotonic() - own:.1f} s")
-    result(
-        f"accuracy by chance {1 / ANSWERS:.4f}; up to {length} tokens in training; {time.monotonic() - started:.0f} s in all"
-    )
+    chance, seconds = 1 / ANSWERS, time.monotonic() - started
+    result(f"accuracy by chance {chance:.4f}; up to {length} tokens in training; {seconds:.0f} s in all")
 
 
 def texts(length: int, seed: int, *, shortest: int | None = None) -> Iterator[tuple[Tensor, Tensor]]:

@@ -125,16 +125,24 @@ def fit(
     resume: bool = False,
     deadline: float | None = None,
     callbacks: Sequence[Callback] = (),
+    baseline: Mapping[str, Any] | None = None,
     notice: Notice = lambda _: None,
 ) -> Outcome:
-    """Fit the baseline, then the network; `folder` is where checkpoints go, `resume` takes up the newest one."""
+    """Fit the baseline, then the network; `folder` is where checkpoints go, `resume` takes up the newest one.
+
+    baseline: its figures on the same two parts where they are known already; a network then leaves it out.
+    """
     started = time.monotonic()
-    linear = _fit_bow(prepared)
     truth, labels = prepared.validation.truth, prepared.labels
-    baseline = metrics.report(linear.log_probabilities(prepared.validation.texts), truth, labels)
+    linear = None
+    if baseline is None or prepared.data is None:
+        linear = _fit_bow(prepared)
+        baseline = metrics.report(linear.log_probabilities(prepared.validation.texts), truth, labels)
+    baseline = dict(baseline)
     notice(f"baseline   bow (linear, TF-IDF n-grams): accuracy {baseline['accuracy']:.4f}")
     seen = seen_hashes(prepared.train.texts)
     if prepared.data is None or prepared.tokenizer is None:
+        assert linear is not None
         predictor = ClassifierPredictor(labels, prepared.settings, linear, seen=seen)
         return Outcome(predictor, baseline, baseline, 0, time.monotonic() - started)
     with memory_errors(prepared.settings):
