@@ -6,9 +6,9 @@ every gradient clipped to norm 1. Two things differ here, and neither is a setti
 layers know lengths (the notebook pads on the left and reads the zeros), and gates use the exact logistic function.
 
 With these settings SimpleRNN hardly learns, and why can be told beforehand. Recurrent dropout p hides a share p of the
-state and divides the rest by 1 - p: an orthogonal matrix makes a state 1/√(1 - p) times as large at every step, 1.12 for
-.2. Through hundreds of steps it grows in training until tanh holds it, gradients grow with it, and without dropout, in
-testing, the network is another one. A fourth row starts the same matrix √(1 - p) times as large, and changes nothing
+state and divides the rest by 1 - p: an orthogonal matrix makes a state 1/√(1 - p) times as large at every step, 1.12
+for .2. Through hundreds of steps it grows in training until tanh holds it, gradients grow with it, and without dropout,
+in testing, the network is another one. A fourth row starts the same matrix √(1 - p) times as large, and changes nothing
 else. Gated cells need no such care: their gates decide what stays.
 """
 
