@@ -66,6 +66,8 @@ def test_arguments_are_the_settings() -> None:
         (["a", "b", "c"], [True, 2, 3], DataError, "labels of one kind"),
         (["a", "b"], [None, "x"], DataError, "none may be missing"),
         (["a", "b"], [[1], [2]], DataError, "its shape is"),
+        (None, ["x"], DataError, "X must be a list of texts, got NoneType"),
+        (["a", "b"], 3, DataError, "y must be a list of labels, got int"),
     ],
 )
 def test_wrong_input_is_named(X: Any, y: Any, error: type[Exception], words: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -28,6 +29,26 @@ def test_its_whole_life(tmp_path: Path) -> None:
         model.score([""])
     with pytest.raises(DataError, match="a list of texts, not one text"):
         model.score("the")
+    with pytest.raises(DataError, match="prompt must be a text, got NoneType"):
+        model.generate(None)  # type: ignore[arg-type]
+    with pytest.raises(DataError, match="there are 1 texts but 0 labels"):
+        model.score(["the"], [])
+
+
+@pytest.mark.parametrize(
+    ("texts", "labels", "words"),
+    [
+        (None, None, "texts must be a list of texts, got NoneType"),
+        (b"the cat", None, "texts must hold strings; item 0 is of type int"),
+        (["a", None], None, "texts must hold strings; item 1 is of type NoneType"),
+        (["a", "b"], [1, 2], "labels must hold strings; item 0 is of type int"),
+        (["a", "b"], 3, "labels must be a list of texts, got int"),
+        (["a", "b"], ["x"], "there are 2 texts but 1 labels"),
+    ],
+)
+def test_what_is_no_list_of_texts_is_told(texts: Any, labels: Any, words: str) -> None:
+    with pytest.raises(DataError, match=words):
+        LanguageModel(**TINY).fit(texts, labels)
 
 
 def test_what_is_not_fitted_or_no_language_model_says_so() -> None:

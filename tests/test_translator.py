@@ -41,6 +41,8 @@ def test_its_whole_life(tmp_path: Path) -> None:
         translator.save(tmp_path / "m")
     with pytest.raises(SettingError, match="beams"):
         translator.translate(["a"], beams=0)
+    with pytest.raises(DataError, match="there is nothing to score: X is empty"):
+        translator.score([], [])
 
 
 def test_wrong_inputs_are_told() -> None:
@@ -50,6 +52,7 @@ def test_wrong_inputs_are_told() -> None:
         (["a"], "b", "y must be a list of texts, not one text"),
         (["a"], [3], "y must hold strings; item 0 is of type int"),
         ("a", ["b"], "X must be a list of texts, not one text"),
+        (["a"], None, "y must be a list of texts, got NoneType"),
     ):
         with pytest.raises(DataError, match=words):
             Translator().fit(X, y)  # type: ignore[arg-type]

@@ -75,6 +75,8 @@ def test_flags_go_before_the_settings_file(reviews: Path, command: Command) -> N
     [
         ('hidden = "many"', [], "settings.toml: hidden is 'many': "),
         ("hidden = 4", ["--model", "cnn"], "settings.toml: hidden has no effect on the model 'cnn': leave it out"),
+        ("task = []", [], "settings.toml: task is '[]': input should be 'classify'"),
+        ("model = {}", [], "settings.toml: model is '{}': input should be a valid string"),
         ("batch-size = 0", [], "settings.toml: batch_size is '0': "),
         ("batch-size = 0", ["--hidden", "0"], "unspool: --hidden is '0': "),
         (

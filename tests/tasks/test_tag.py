@@ -161,6 +161,9 @@ def test_the_estimator_learns_saves_and_loads(changed: dict[str, Any], tmp_path:
     assert again.get_params()["model"] == changed.get("model", "lstm")
     with pytest.raises(UsageError, match="exists: choose another folder"):
         tagger.save(tmp_path / "model")
+    for X, y, words in (([], [], "nothing to score"), (tokens, tags[1:], "as many lists"), ([["a"]], [[]], "as many")):
+        with pytest.raises(DataError, match=words):
+            tagger.score(X, y)
 
 
 def test_the_estimator_tells_what_does_not_fit(tmp_path: Path) -> None:
@@ -168,6 +171,10 @@ def test_the_estimator_tells_what_does_not_fit(tmp_path: Path) -> None:
         SequenceTagger().fit([["a", "b"]], [["N"]])
     with pytest.raises(DataError, match="X must hold lists of strings, none of them empty; item 0"):
         SequenceTagger().fit(["a b"], [["N"]])  # type: ignore[list-item]
+    with pytest.raises(DataError, match="X must hold lists of strings, none of them empty; item 0"):
+        SequenceTagger().fit([None], [["N"]])  # type: ignore[list-item]
+    with pytest.raises(DataError, match="X must be a list of sentences"):
+        SequenceTagger().fit(None, [["N"]])  # type: ignore[arg-type]
     with pytest.raises(ModelFileError, match="there is no model at"):
         SequenceTagger.load(tmp_path / "nothing")
 

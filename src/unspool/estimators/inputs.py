@@ -14,6 +14,9 @@ _NUMBERS = str.maketrans("uf", "ii")  # numpy's kinds of numbers, as one
 
 
 def labels(y: Iterable[Any], count: int) -> npt.NDArray[Any]:
+    """One label a text, as an array; checked."""
+    if not isinstance(y, Iterable):
+        raise DataError(f"y must be a list of labels, got {type(y).__name__}")
     given = list(y)
     try:
         labels = np.asarray(given)
@@ -34,6 +37,8 @@ def texts(X: Iterable[str], name: str = "X") -> list[str]:
         raise DataError(f"{name} must be a list of texts, not one text")
     if isinstance(X, Mapping) or getattr(X, "ndim", 1) != 1:
         raise DataError(f"{name} must be a list of texts, not a table: give the column that holds the texts")
+    if not isinstance(X, Iterable):
+        raise DataError(f"{name} must be a list of texts, got {type(X).__name__}")
     texts = list(X)
     for row, text in enumerate(texts):
         if not isinstance(text, str):
@@ -43,11 +48,12 @@ def texts(X: Iterable[str], name: str = "X") -> list[str]:
 
 def sentences(rows: Iterable[Sequence[str]], name: str) -> list[list[str]]:
     """Lists of strings that are not empty, checked."""
-    if isinstance(rows, str | Mapping):
+    if isinstance(rows, str | Mapping) or not isinstance(rows, Iterable):
         raise DataError(f"{name} must be a list of sentences, each a list of strings")
     found = []
     for row, sentence in enumerate(rows):
-        if isinstance(sentence, str) or not all(isinstance(part, str) and part for part in sentence):
+        known = isinstance(sentence, Iterable) and not isinstance(sentence, str)
+        if not known or not all(isinstance(part, str) and part for part in sentence):
             raise DataError(f"{name} must hold lists of strings, none of them empty; item {row} is something else")
         found.append([str(part) for part in sentence])
     return found

@@ -9,6 +9,7 @@ import numpy as np
 
 from unspool.decoding.sampling import Sampling
 from unspool.errors import DataError, UsageError
+from unspool.estimators import inputs
 from unspool.estimators.base import Estimator
 from unspool.tasks.generate import fitting
 from unspool.text.readers import Documents
@@ -38,7 +39,9 @@ class LanguageModel(Estimator):
     def fit(self, texts: str | Iterable[str], labels: Iterable[str] | None = None) -> Self:
         """Learn one running text, or documents, which may have labels. DataError when they hold too little."""
         running = isinstance(texts, str)
-        documents = Documents.of([texts] if isinstance(texts, str) else texts, labels, running=running)
+        given = [texts] if isinstance(texts, str) else inputs.texts(texts, "texts")
+        named = None if labels is None else inputs.texts(labels, "labels")
+        documents = Documents.of(given, named, running=running)
         self._train(lambda notice: fitting.prepare(documents, self.settings, notice=notice), "texts given to fit")
         return self
 
@@ -55,6 +58,8 @@ class LanguageModel(Estimator):
         seed: int = 0,
     ) -> str:
         """At most `length` tokens that follow the prompt; same seed, same text. SettingError for a wrong value."""
+        if not isinstance(prompt, str):
+            raise DataError(f"prompt must be a text, got {type(prompt).__name__}")
         if length < 1:
             raise UsageError(f"length is {length}: expected 1 or more tokens")
         how = Sampling(temperature, top_k, top_p, repetition_penalty, seed)
@@ -63,10 +68,11 @@ class LanguageModel(Estimator):
 
     def score(self, texts: Iterable[str], labels: Iterable[str] | None = None) -> float:
         """Mean log-probability of a token of the texts, in nats, each read from its start; higher is better."""
-        if isinstance(texts, str):
-            raise DataError("texts must be a list of texts, not one text")
-        named = None if labels is None else list(labels)
-        nats = [value for found in self._fitted().surprises(list(texts), named) for value in found.nats]
+        given = inputs.texts(texts, "texts")
+        named = None if labels is None else inputs.texts(labels, "labels")
+        if named is not None and len(named) != len(given):
+            raise DataError(f"there are {len(given):,} texts but {len(named):,} labels")
+        nats = [value for found in self._fitted().surprises(given, named) for value in found.nats]
         if not nats:
             raise DataError("there is nothing to score: the texts are empty")
         return -float(np.mean(nats))

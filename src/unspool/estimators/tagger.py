@@ -91,9 +91,7 @@ class SequenceTagger(Estimator, BaseEstimator):  # type: ignore[misc]
 
         Raises DataError when X or y holds anything but lists of strings, or lengths differ.
         """
-        tokens, tags = sentences(X, "X"), sentences(y, "y")
-        if [len(sentence) for sentence in tokens] != [len(marks) for marks in tags]:
-            raise DataError("y must hold as many lists as X, and each as many tags as its sentence has tokens")
+        tokens, tags = _pairs(X, y)
         self._train(
             lambda notice: fitting.prepare(
                 fitting.Sentences(tokens, tags),
@@ -111,11 +109,21 @@ class SequenceTagger(Estimator, BaseEstimator):  # type: ignore[misc]
         return list(self._fitted().tag(sentences(X, "X")))
 
     def score(self, X: Iterable[Sequence[str]], y: Iterable[Sequence[str]]) -> float:
-        """Span F1 where the tags write spans, else the accuracy of the tokens."""
+        """Span F1 where the tags write spans, else the accuracy of the tokens. Raises DataError as `fit` does."""
         spans = self._fitted().scheme is not None
-        return fitting.main_figure(tagging_metrics.report(sentences(y, "y"), self.predict(X), spans=spans))
+        tokens, tags = _pairs(X, y)
+        if not any(tokens):
+            raise DataError("there is nothing to score: X holds no token")
+        return fitting.main_figure(tagging_metrics.report(tags, self.predict(tokens), spans=spans))
 
     @classmethod
     def _arguments(cls, loaded: Any) -> dict[str, Any]:
         fixed = () if loaded.scheme else ("scheme",)
         return {name: value for name, value in super()._arguments(loaded).items() if name not in fixed}
+
+
+def _pairs(X: Iterable[Sequence[str]], y: Iterable[Sequence[str]]) -> tuple[list[list[str]], list[list[str]]]:
+    tokens, tags = sentences(X, "X"), sentences(y, "y")
+    if [len(sentence) for sentence in tokens] != [len(marks) for marks in tags]:
+        raise DataError("y must hold as many lists as X, and each as many tags as its sentence has tokens")
+    return tokens, tags

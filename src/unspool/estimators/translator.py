@@ -126,6 +126,8 @@ class Translator(Estimator, BaseEstimator):  # type: ignore[misc]
     def score(self, X: Iterable[str], y: Iterable[str]) -> float:
         """BLEU from 0 to 100 of the translations of X against y, by sacrebleu, with five beams."""
         predictor, pairs = self._fitted(), _pairs(X, y)
+        if not len(pairs):
+            raise DataError("there is nothing to score: X is empty")
         return float(evaluation.measure(predictor, pairs.sources, pairs.targets)["bleu"])
 
 

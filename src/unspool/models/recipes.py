@@ -60,7 +60,7 @@ def recipe(model: str, task: str = "classify") -> dict[str, Any]:
 def settle(given: Mapping[str, Any]) -> Settings:
     """The settings that a user gave on top of the recipe for the task and model; SettingError as `config.resolve`."""
     task = given.get("task", "classify")
-    if task not in DEFAULT_MODELS:
+    if not isinstance(task, str) or task not in DEFAULT_MODELS:
         return config.parse(given)  # which refuses it
     return config.resolve(recipe(str(given.get("model", DEFAULT_MODELS[task])), task), given)
 
