@@ -52,7 +52,7 @@ def test_the_same_seed_gives_the_same_answers() -> None:
 
 def test_arguments_are_the_settings() -> None:
     names = set(inspect.signature(SequenceClassifier).parameters)
-    assert names == {*config.settings_of("classify"), "vectors", "verbose"}
+    assert names == {*config.settings_of("classify"), "vectors", "start", "verbose"}
 
 
 @pytest.mark.parametrize(

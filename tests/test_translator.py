@@ -63,4 +63,4 @@ def test_wrong_inputs_are_told() -> None:
 
 
 def test_every_setting_of_the_task_is_an_argument() -> None:
-    assert set(Translator().get_params()) == {*config.settings_of("translate"), "verbose"}
+    assert set(Translator().get_params()) == {*config.settings_of("translate"), "start", "verbose"}

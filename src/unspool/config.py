@@ -128,6 +128,10 @@ class Settings(BaseModel):
     warmup: Share = Field(0.1, description="Share of the steps in which the rate rises")
     clip: float = Field(1.0, gt=0, le=1e30, description="Largest norm of the gradient")
     average: Share = Field(0.0, description="Share of itself the average of the weights keeps per step; 0: no average")
+    gradual_unfreezing: bool = Field(False, description="With --from: first the output learns, one layer more an epoch")
+    layer_decay: float = Field(
+        1.0, gt=0, le=1, description="With --from: rate of a layer as a share of the rate of the layer above it"
+    )
     label_smoothing: Share = Field(0.0, description="Share of each target given to all labels")
     batch_size: int = Field(32, ge=1, le=2**20, description="Texts (to generate: parallel streams) per step")
     chunk: int = Field(64, ge=1, le=2**16, description="Tokens of truncated back-propagation")
@@ -172,6 +176,7 @@ _CLASSIFY, _TAG = frozenset(("classify",)), frozenset(("tag",))
 _GENERATE, _TRANSLATE = frozenset(("generate",)), frozenset(("translate",))
 _TASKS_ONLY: dict[str, frozenset[str]] = {
     **dict.fromkeys(("keep", "pooling", "pool_size", "region_sizes", "max_norm"), _CLASSIFY),
+    **dict.fromkeys(("gradual_unfreezing", "layer_decay"), _CLASSIFY),
     "label_smoothing": _CLASSIFY | _TRANSLATE,
     "vectors_mode": _CLASSIFY | _TAG,
     **dict.fromkeys(("max_length", "bidirectional", "filters", "word_dropout"), _CLASSIFY | _TAG | _TRANSLATE),

@@ -90,6 +90,7 @@ def test_figures_are_counted_from_the_answers(data: Path, command: Command) -> N
         (("--folds", 1), "--folds is 1"),
         (("--models", "gru", "--region-sizes", "1,2"), "--region-sizes has no effect"),
         (("--seed", 3), "--seed is not a setting here"),
+        (("--layer-decay", 0.5), "--layer-decay has no effect without --from MODEL"),
         (("--minutes", -1), "--minutes"),
     ],
 )

@@ -88,6 +88,17 @@ def test_tied_output_is_the_embedding(hidden: int) -> None:
     torch.testing.assert_close(network.log_probs(h), logits.log_softmax(1))
 
 
+@pytest.mark.parametrize("given", [{"tied": True}, {"tied": True, "hidden": 5}, {"adaptive": True}, {}])
+def test_a_network_that_is_given_weights_answers_as_theirs(given: dict[str, Any]) -> None:
+    network = make(**given)
+    with torch.device("meta"):  # as a model folder is read
+        other = make(**given)
+    other.load_state_dict(network.weights(), assign=True)
+    with torch.no_grad():
+        hidden, _ = network(ids(), network.no_state(3))
+        torch.testing.assert_close(other.log_probs(hidden.flatten(0, 1)), network.log_probs(hidden.flatten(0, 1)))
+
+
 def test_type_dropout_hides_a_token_wherever_it_stands() -> None:
     network = make(type_dropout=0.5, embedding_dropout=0.0).train()
     torch.manual_seed(3)

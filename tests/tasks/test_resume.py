@@ -32,6 +32,7 @@ CHANGES = {
     "data": (("facts", "data"), "0" * 64, "data was 0000"),
     "validation": (("facts", "validation"), "0" * 64, "validation was 0000.*, is None"),
     "vectors": (("facts", "vectors"), "0" * 64, "vectors was 0000.*, is None"),
+    "start": (("facts", "start"), "0" * 64, "start was 0000.*, is None"),
     "labels": (("facts", "labels"), ["a", "b"], r"labels was \['a', 'b'\], is \['neg', 'pos'\]"),
     "one setting": (("facts", "settings", "hidden"), 7, "differs from the run: settings: hidden was 7, is 6. Go on"),
     "a setting gone": (("facts", "settings", "gone"), 7, "settings: gone was 7, is None"),
@@ -169,6 +170,7 @@ DAMAGES: dict[str, tuple[tuple[str, ...], Any]] = {
     "read": (("request", "read"), {"evil": 1}),
     "a read option": (("request", "read", "format"), "exe"),
     "validation": (("request", "validation"), ["x"]),
+    "start": (("request", "start"), ["x"]),
 }
 
 

@@ -16,6 +16,7 @@ from unspool.signals import raise_on_signal
 
 COMMANDS = {
     "train": "Train a model on texts and print its figure beside the baseline's.",
+    "pretrain": "Train a language model on unlabelled texts, for a classifier to start from.",
     "resume": "Go on with a training run that was stopped or killed.",
     "evaluate": "Measure a model on labelled texts.",
     "predict": "Answer texts, one line each.",

@@ -84,11 +84,16 @@ def generate(
     for name, value in (("length", length), ("samples", samples)):
         if value < 1:
             raise UsageError(f"--{name} is {value}: expected 1 or more")
-    if interactive and (json or samples > 1 or stop is not None or not sys.stdin.isatty()):
-        raise UsageError("--interactive needs a terminal, and goes without --json, --stop and --samples")
-    told = seed is not None
+    told = seed is not None or (interactive and not random_word)  # of what a person chooses nothing is drawn
     seed = random.SystemRandom().randrange(2**32) if seed is None else seed
     how = Sampling(temperature, top_k, top_p, repetition_penalty, seed)
+    if interactive:
+        if not sys.stdin.isatty():
+            raise UsageError("--interactive needs a terminal: its input is none")
+        if json or samples > 1 or stop is not None or how != Sampling(0.8, seed=seed):
+            raise UsageError(
+                "--interactive asks for each token: it goes without --json, --stop, --samples and the flags of sampling"
+            )
     loaded = predictors.load(model)
     if not isinstance(loaded, GeneratorPredictor):
         raise UsageError(f"{shorten(model, 300)} is a model of the task {loaded.task!r}: it cannot generate")
@@ -105,10 +110,10 @@ def generate(
         named = ", ".join(repr(shorten(piece, 30)) for piece in unknown[:8])
         note(f"unknown    {named}: the model never saw {'them' if len(unknown) > 1 else 'it'}")
     if interactive:
-        _interactive(loaded, words, ids, length)
-        return
-    made = _one(loaded, words, ids, how, length, stop) if samples == 1 and not json else None
-    if made is None:
+        made = _interactive(loaded, words, ids, length)
+    elif samples == 1 and not json:
+        made = _one(loaded, words, ids, how, length, stop)
+    else:
         made = _several(loaded, words, ids, how, length, stop, samples, label, seed, json=json)
     if novelty is not None:
         _tell_novelty(loaded, made, novelty)
@@ -183,27 +188,46 @@ def _until(row: list[Token], stop: str | None) -> Iterator[Token]:
         yield token
 
 
-def _interactive(loaded: GeneratorPredictor, prompt: str, ids: Any, length: int) -> None:
+def _interactive(loaded: GeneratorPredictor, prompt: str, ids: Any, length: int) -> list[str]:
     """The person chooses each token among the likeliest."""
     import numpy as np
 
-    speller, text = loaded.speller(ids), prompt
+    from unspool.text.streams import START
+
+    speller, text = loaded.speller(ids), ""
     log_probs, state = loaded.read(ids[None], loaded.network.no_state(1))
     for _ in range(length):
         best = np.argsort(-log_probs[0], kind="stable")[:OFFERED]
-        note(f"\n{text[-300:]}")
+        best = best[np.isfinite(log_probs[0, best])]
+        note(f"\n{(prompt + text)[-300:]}")
         for number, token in enumerate(best.tolist(), start=1):
-            name = shown("\n" if token == 0 else loaded.tokenizer.token(token))
+            begins = "(the end)" if loaded.ends else "\n"
+            name = shown(begins if token == START else loaded.tokenizer.token(token))
             note(f"  {number}  {np.exp(log_probs[0, token]):6.1%}  {name}")
-        sys.stderr.write("number, or enter for the first, q to end: ")
+        chosen = _choice(len(best))
+        if chosen is None or (loaded.ends and best[chosen] == START):
+            break
+        text += speller.add(int(best[chosen]))
+        log_probs, state = loaded.step(best[chosen : chosen + 1].astype(np.int64), state)
+    text += speller.finish()
+    _write(prompt + text + "\n")
+    return [text]
+
+
+def _choice(offered: int) -> int | None:
+    """Which of the tokens offered was chosen, from 0; None when the text is to end. Anything else is asked again."""
+    while True:
+        sys.stderr.write(f"1 to {offered}, enter for the first, q to end: ")
         sys.stderr.flush()
         answer = sys.stdin.readline()
-        if not answer or answer.strip() == "q":
-            break
-        chosen = int(answer) if answer.strip().isdecimal() and 1 <= int(answer) <= len(best) else 1
-        text += speller.add(int(best[chosen - 1]))
-        log_probs, state = loaded.step(best[chosen - 1 : chosen].astype(np.int64), state)
-    _write(text + "\n")
+        chosen = answer.strip()
+        if not answer or chosen == "q":
+            return None
+        if not chosen:
+            return 0
+        if chosen.isascii() and chosen.isdecimal() and 1 <= int(chosen[:9]) <= offered:
+            return int(chosen[:9]) - 1
+        note(f"{shorten(chosen, 40)!r} is none of the numbers offered")
 
 
 def _tell_novelty(loaded: GeneratorPredictor, texts: list[str], corpus: Path) -> None:

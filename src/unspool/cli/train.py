@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
 
 from unspool.cli.options import ReadFlags, SettingFlags, given_settings, told_by_file
 from unspool.cli.output import note, result, result_json, stderr_console
@@ -20,6 +22,7 @@ def train(
     validation_data: str | None = None,
     vectors: Path | None = None,
     config: Path | None = None,
+    start: Annotated[Path | None, Parameter(name="--from")] = None,
     search: bool = False,
     json: bool = False,
     read: ReadFlags | None = None,
@@ -46,6 +49,9 @@ def train(
         further columns start at random.
     config
         TOML file of settings; flags go before it.
+    start
+        A trained model whose weights training begins with: one of the same task, or a language model for a classifier.
+        New words and labels join its own.
     search
         Find settings first: half of the --minutes go into trials, the other half into training with the best. What
         is given is not changed. Needs Optuna: python -m pip install 'unspool[search]'.
@@ -68,6 +74,7 @@ def train(
         vectors,
         tuple(corpora.locate(name, notice=note) for name in more),
         search,
+        start,
     )
     bar = ProgressBar(stderr_console())
     folder = out or run.free_folder(Path(data))

@@ -25,6 +25,7 @@ from unspool._version import __version__
 from unspool.errors import Interrupted, ModelFileError, SettingError, UsageError, shorten
 from unspool.models.recipes import settle
 from unspool.tasks import search
+from unspool.tasks import start as starts
 from unspool.tasks.classify import fitting
 from unspool.text.readers import LabelledTexts
 from unspool.text.splitting import folds as fold_rows
@@ -113,6 +114,7 @@ def check(plan: Plan) -> None:
         raise SettingError(f"that makes {len(jobs(plan)):,} trainings: at most {MOST_JOBS:,}")
     if taken := [name for name in ("model", "seed", "minutes", "task") if name in plan.given]:
         raise SettingError(f"{config.flag(taken[0])} is not a setting here: use --models, --seeds and --minutes")
+    starts.given_with(plan.given, None, "classify")
     if plan.search and not plan.networks:
         raise SettingError("--search has no effect on the model 'bow': there is nothing to find")
     for model in plan.models:

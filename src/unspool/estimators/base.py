@@ -15,6 +15,7 @@ from unspool import config, predictors
 from unspool.errors import ModelFileError, UsageError, shorten
 from unspool.predictors import Predictor
 from unspool.tasks import TASKS
+from unspool.tasks import start as starts
 from unspool.tasks.base import Notice
 from unspool.training.callbacks import ProgressBar
 
@@ -31,6 +32,7 @@ class Estimator:
     predictor_: Any
     validation_: dict[str, Any]
     baseline_: dict[str, Any]
+    start: str | Path | None
 
     def save(self, path: str | Path) -> None:
         """Publish a model folder that the commands and `load` read. UsageError when the folder exists."""
@@ -66,6 +68,10 @@ class Estimator:
     def _take(self, predictor: Predictor, validation: dict[str, Any], baseline: dict[str, Any]) -> None:
         self.predictor_, self.validation_, self.baseline_ = predictor, validation, baseline
 
+    def _start(self) -> Predictor | None:
+        """The model to start from, if any."""
+        return None if self.start is None else starts.load(Path(self.start), self.task)
+
     def _given(self) -> dict[str, Any]:
         """The settings that were given as arguments."""
         values = {name: getattr(self, name) for name in config.settings_of(self.task)}
@@ -80,14 +86,15 @@ class Estimator:
     def _arguments(cls, loaded: Any) -> dict[str, Any]:
         """The arguments with which `fit` would settle on the loaded model's settings again.
 
-        Left out is what has no effect there, and how vectors were used, as their file is not part of the model.
+        Left out is what has no effect there, and how vectors and another model's weights were used, as their files are
+        not part of the model.
         """
         settings = loaded.settings
         return {
             name: value
             for name, value in settings.model_dump().items()
             if value is not None
-            and name not in ("task", "vectors_mode")
+            and name not in ("task", "vectors_mode", *starts.FINE_TUNING)
             and config.uses(settings.model, name, settings.task)
         }
 

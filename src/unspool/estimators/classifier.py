@@ -24,6 +24,7 @@ class SequenceClassifier(Estimator, ClassifierMixin, BaseEstimator):  # type: ig
         model: "rnn", "gru", "lstm", "peephole", "prototype", "normalised", "pseudo", "mingru", "qrnn", "cnn",
             "stacked-cnn", "dilated-cnn", "cnn-<cell>" or "bow". None: the default model.
         vectors: path of pretrained word vectors, GloVe or word2vec text format.
+        start: folder of a trained model to start from, a classifier or a language model.
         verbose: write what is decided, and every epoch, to stderr.
         every other argument: the setting of that name, see `unspool.config.Settings`; None: the recipe decides.
 
@@ -75,6 +76,8 @@ class SequenceClassifier(Estimator, ClassifierMixin, BaseEstimator):  # type: ig
         warmup: float | None = None,
         clip: float | None = None,
         average: float | None = None,
+        gradual_unfreezing: bool | None = None,
+        layer_decay: float | None = None,
         label_smoothing: float | None = None,
         batch_size: int | None = None,
         epochs: int | None = None,
@@ -83,10 +86,11 @@ class SequenceClassifier(Estimator, ClassifierMixin, BaseEstimator):  # type: ig
         validation: float | None = None,
         seed: int | None = None,
         vectors: str | Path | None = None,
+        start: str | Path | None = None,
         verbose: bool = False,
     ) -> None:
         arguments = dict(locals())
-        for name in (*config.settings_of("classify"), "vectors", "verbose"):
+        for name in (*config.settings_of("classify"), "vectors", "start", "verbose"):
             setattr(self, name, arguments[name])
 
     def fit(self, X: Iterable[str], y: Iterable[Any]) -> Self:
@@ -106,6 +110,7 @@ class SequenceClassifier(Estimator, ClassifierMixin, BaseEstimator):  # type: ig
                 self._given(),
                 names=names,
                 vectors=None if self.vectors is None else Path(self.vectors),
+                start=self._start(),
                 notice=notice,
             ),
             "texts given to fit",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -19,6 +20,7 @@ class LanguageModel(Estimator):
     """Learns texts and goes on where a prompt ends.
 
     Args:
+        start: folder of a trained language model to start from.
         settings: by name, see `unspool.config.Settings`; what is not given the recipe decides. `model`: a cell.
 
     Attributes:
@@ -33,8 +35,8 @@ class LanguageModel(Estimator):
     task = "generate"
     kind = "language model"
 
-    def __init__(self, **settings: Any) -> None:
-        self.settings = settings
+    def __init__(self, *, start: str | Path | None = None, **settings: Any) -> None:
+        self.start, self.settings = start, settings
 
     def fit(self, texts: str | Iterable[str], labels: Iterable[str] | None = None) -> Self:
         """Learn one running text, or documents, which may have labels. DataError when they hold too little."""
@@ -42,7 +44,10 @@ class LanguageModel(Estimator):
         given = [texts] if isinstance(texts, str) else inputs.texts(texts, "texts")
         named = None if labels is None else inputs.texts(labels, "labels")
         documents = Documents.of(given, named, running=running)
-        self._train(lambda notice: fitting.prepare(documents, self.settings, notice=notice), "texts given to fit")
+        self._train(
+            lambda notice: fitting.prepare(documents, self.settings, start=self._start(), notice=notice),
+            "texts given to fit",
+        )
         return self
 
     def generate(

@@ -23,6 +23,7 @@ class SequenceTagger(Estimator, BaseEstimator):  # type: ignore[misc]
         model: "rnn", "gru", "lstm", "peephole", "prototype", "normalised", "pseudo", "mingru", "qrnn" or "dilated-cnn".
             None: the default model.
         vectors: path of pretrained word vectors, GloVe or word2vec text format.
+        start: folder of a trained tagger to start from.
         verbose: write what is decided, and every epoch, to stderr.
         every other argument: the setting of that name, see `unspool.config.Settings`; None: the recipe decides.
 
@@ -80,10 +81,11 @@ class SequenceTagger(Estimator, BaseEstimator):  # type: ignore[misc]
         validation: float | None = None,
         seed: int | None = None,
         vectors: str | Path | None = None,
+        start: str | Path | None = None,
         verbose: bool = False,
     ) -> None:
         arguments = dict(locals())
-        for name in (*config.settings_of("tag"), "vectors", "verbose"):
+        for name in (*config.settings_of("tag"), "vectors", "start", "verbose"):
             setattr(self, name, arguments[name])
 
     def fit(self, X: Iterable[Sequence[str]], y: Iterable[Sequence[str]]) -> Self:
@@ -97,6 +99,7 @@ class SequenceTagger(Estimator, BaseEstimator):  # type: ignore[misc]
                 fitting.Sentences(tokens, tags),
                 self._given(),
                 vectors=None if self.vectors is None else Path(self.vectors),
+                start=self._start(),
                 notice=notice,
             ),
             "sentences given to fit",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Self
 
 from sklearn.base import BaseEstimator
@@ -22,6 +23,7 @@ class Translator(Estimator, BaseEstimator):  # type: ignore[misc]
     Args:
         model: the encoder: "rnn", "gru", "lstm", "peephole", "prototype", "normalised", "pseudo", "mingru", "qrnn" or
             "dilated-cnn". None: the default model.
+        start: folder of a trained translator to start from.
         verbose: write what is decided, and every epoch, to stderr.
         every other argument: the setting of that name, see `unspool.config.Settings`; None: the recipe decides.
 
@@ -82,10 +84,11 @@ class Translator(Estimator, BaseEstimator):  # type: ignore[misc]
         minutes: float | None = None,
         validation: float | None = None,
         seed: int | None = None,
+        start: str | Path | None = None,
         verbose: bool = False,
     ) -> None:
         arguments = dict(locals())
-        for name in (*config.settings_of("translate"), "verbose"):
+        for name in (*config.settings_of("translate"), "start", "verbose"):
             setattr(self, name, arguments[name])
 
     def fit(self, X: Iterable[str], y: Iterable[str]) -> Self:
@@ -95,7 +98,7 @@ class Translator(Estimator, BaseEstimator):  # type: ignore[misc]
         """
         pairs = _pairs(X, y)
         self._train(
-            lambda notice: fitting.prepare(pairs, self._given(), None, notice),
+            lambda notice: fitting.prepare(pairs, self._given(), None, notice, self._start()),
             "pairs given to fit",
             verbose=self.verbose,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple, cast
 
 import numpy as np
@@ -62,6 +63,20 @@ class Classifier(torch_nn.Module):
         """Mean cross-entropy of the batch, in nats."""
         logits = self(batch.ids, batch.lengths)
         return functional.cross_entropy(logits, batch.labels, label_smoothing=self.settings.label_smoothing)
+
+    def layers(self) -> list[list[torch_nn.Parameter]]:
+        """The parameters from the output down to the embedding; recurrent layers one by one, others together."""
+        found: dict[int, list[torch_nn.Parameter]] = {}
+        for name, parameter in self.named_parameters():
+            found.setdefault(self._depth(name), []).append(parameter)
+        return [found[depth] for depth in sorted(found)]
+
+    def _depth(self, name: str) -> int:
+        if name.startswith("output.") or ".pooling." in name:
+            return 0
+        if recurrent := re.search(r"_l(\d+)(_reverse)?$", name):
+            return self.settings.layers - int(recurrent[1])
+        return self.settings.layers + (2 if name.startswith("embedding.") else 1)
 
     @torch.no_grad()
     def after_step(self) -> None:

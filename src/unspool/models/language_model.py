@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple, cast
 
+import torch
 from torch import Tensor
 from torch import nn as torch_nn
 from torch.nn import functional
@@ -51,7 +52,7 @@ class LanguageModel(torch_nn.Module):
         if settings.model in ("rnn", "gru", "lstm") and not settings.layer_norm:
             _start_as_torch(self.layer)
         self.dropout = nn.VariationalDropout(settings.dropout)
-        self.output = _output(settings, vocabulary_size, self.embedding.weight)
+        self.output = _output(settings, vocabulary_size)
         self.carried: torch_nn.Module | None = None
         if streams:
             self.carried = torch_nn.Module()
@@ -86,7 +87,7 @@ class LanguageModel(torch_nn.Module):
         """hidden (N, D) → log-probabilities (N, V) of the next token."""
         if isinstance(self.output, torch_nn.AdaptiveLogSoftmaxWithLoss):
             return self.output.log_prob(hidden)
-        return functional.log_softmax(self.output(hidden), dim=-1)
+        return functional.log_softmax(self._logits(hidden), dim=-1)
 
     def loss(self, batch: Batch) -> Tensor:
         """Mean cross-entropy of the chunk, in nats a token; the state after it is kept for the next one."""
@@ -102,9 +103,14 @@ class LanguageModel(torch_nn.Module):
             return cast(Tensor, self.output(hidden, targets).loss)
         vectors = self.output
         if isinstance(vectors, TiedOutput):
-            return linear_cross_entropy(vectors.projection(hidden), vectors.weight, vectors.bias, targets)
+            rows = vectors.rows(self.embedding.weight)
+            return linear_cross_entropy(vectors.projection(hidden), rows, vectors.bias, targets)
         assert isinstance(vectors, torch_nn.Linear)
         return linear_cross_entropy(hidden, vectors.weight, vectors.bias, targets)
+
+    def _logits(self, hidden: Tensor) -> Tensor:
+        more = (self.embedding.weight,) if isinstance(self.output, TiedOutput) else ()
+        return cast(Tensor, self.output(hidden, *more))
 
     def after_step(self) -> None:
         """Nothing has to hold after an update."""
@@ -122,23 +128,21 @@ class LanguageModel(torch_nn.Module):
 
 
 class TiedOutput(torch_nn.Module):
-    """Logits (N, V) from hidden (N, D): the first rows of `weight` (…, E) as output vectors, over a projection when
-    D and E differ. The weight belongs to the embedding."""
+    """Logits (N, V) from hidden (N, D) and the embedding's weight (…, E): its first V rows are the output vectors, over
+    a projection when D and E differ. The weight comes with the call: kept here it would stay behind when the embedding
+    is given another one, as loading does."""
 
-    def __init__(self, features: int, vocabulary_size: int, weight: Tensor) -> None:
+    def __init__(self, features: int, width: int, vocabulary_size: int) -> None:
         super().__init__()
-        width = weight.shape[1]
         self.projection = torch_nn.Linear(features, width, bias=False) if features != width else torch_nn.Identity()
-        self.bias = torch_nn.Parameter(weight.new_zeros(vocabulary_size))
-        self._weight = [weight]  # in a list, so that the state dict has it once
+        self.bias = torch_nn.Parameter(torch.zeros(vocabulary_size))
 
-    @property
-    def weight(self) -> Tensor:
-        """(V, E), rows of the embedding."""
-        return self._weight[0][: len(self.bias)]
+    def rows(self, weight: Tensor) -> Tensor:
+        """(V, E) of the embedding's weight."""
+        return weight[: len(self.bias)]
 
-    def forward(self, hidden: Tensor) -> Tensor:
-        return functional.linear(self.projection(hidden), self.weight, self.bias)
+    def forward(self, hidden: Tensor, weight: Tensor) -> Tensor:
+        return functional.linear(self.projection(hidden), self.rows(weight), self.bias)
 
 
 def _start_as_torch(layer: Recurrent) -> None:
@@ -166,12 +170,12 @@ def _layer(settings: Settings) -> Recurrent:
     )
 
 
-def _output(settings: Settings, size: int, weight: Tensor) -> torch_nn.Module:
+def _output(settings: Settings, size: int) -> torch_nn.Module:
     if settings.adaptive:
         cutoffs = sorted({min(cut, size - 1) for cut in (size // 20 + 1, size // 4 + 1)})
         return torch_nn.AdaptiveLogSoftmaxWithLoss(
             settings.hidden, size, cutoffs, div_value=min(4.0, settings.hidden**0.5)
         )
     if settings.tied:
-        return TiedOutput(settings.hidden, size, weight)
+        return TiedOutput(settings.hidden, settings.embedding, size)
     return torch_nn.Linear(settings.hidden, size)

@@ -34,6 +34,7 @@ class Request:
         vectors: pretrained word vectors, or None.
         more: further files of the data, for tasks that take several.
         search: whether half of the minutes go into finding settings.
+        start: a trained model to start from, or None.
     """
 
     data: Path
@@ -43,6 +44,7 @@ class Request:
     vectors: Path | None = None
     more: tuple[Path, ...] = ()
     search: bool = False
+    start: Path | None = None
 
     @property
     def paths(self) -> tuple[Path, ...]:

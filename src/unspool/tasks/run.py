@@ -24,10 +24,11 @@ from unspool.errors import DataError, Interrupted, ModelFileError, SettingError,
 from unspool.models.recipes import settle
 from unspool.predictors import save
 from unspool.tasks import TASKS, Request, Task, find_task, search
+from unspool.tasks import start as starts
 from unspool.text.readers import ReadOptions
 from unspool.training.callbacks import Callback, MetricsLog
 
-FORMAT = 3
+FORMAT = 4
 RUN_FILE = "run.json"
 
 
@@ -128,11 +129,14 @@ class _Read:
 def _with_task(request: Request, notice: Callable[[str], None]) -> Request:
     """The request with its task among the settings, all of which are checked before any text is read."""
     if "task" in request.given:
-        name, reason = str(settle(request.given).task), "as asked"
+        known = request.given if request.start is None else {"task": request.given["task"]}  # the model decides more
+        name, reason = str(settle(known).task), "as asked"
     else:
         name, reason = find_task(request.paths, request.read)
     notice(f"task       {name}: {reason} (--task {'|'.join(TASKS)})")
-    request = replace(request, given={**request.given, "task": name})
+    given = {**request.given, "task": name}
+    start = starts.load(request.start, name) if request.start else None
+    request = replace(request, given=starts.given_with(given, start, name))
     settings = settle(request.given)
     if request.search:
         search.check(request.given, settings, _fixed(request))
@@ -149,6 +153,7 @@ def _read(request: Request, notice: Callable[[str], None]) -> _Read:
         "data": data.fingerprint,
         "validation": data.validation_fingerprint,
         "vectors": files.sha256_of(request.vectors) if request.vectors else None,
+        "start": starts.digest(request.start) if request.start else None,
         "settings": prepared.settings.model_dump(mode="json"),
         "unspool": __version__,
         "torch": torch.__version__,
@@ -215,6 +220,8 @@ def _train(
             notice=notice,
         )
         card = task.make_card(request.data.name, read.fingerprint, read.prepared, outcome)
+        if read.facts["start"]:
+            card["start"] = read.facts["start"]
         outcome.predictor.card = card
         save(outcome.predictor, folder / "model", task.make_readme(folder.name, card))
     except Interrupted as error:
@@ -264,7 +271,8 @@ def _plain(request: Request) -> dict[str, Any]:
 
 
 def _paths(request: Request) -> dict[str, Path | None]:
-    return {"data": request.data, "validation": request.validation, "vectors": request.vectors}
+    names = ("data", "validation", "vectors", "start")
+    return {name: getattr(request, name) for name in names}
 
 
 def _absolute(path: Path) -> str:
@@ -283,7 +291,7 @@ def _parse(values: Any, folder: Path) -> tuple[Request, dict[str, Any]]:
     request, facts = values["request"], values["facts"]
     if not isinstance(request, dict) or not isinstance(facts, dict):
         raise damaged
-    if set(request) != {"data", "more", "validation", "vectors", "given", "read", "search"}:
+    if set(request) != {"data", "more", "validation", "vectors", "start", "given", "read", "search"}:
         raise damaged
     if not isinstance(request["data"], str) or not isinstance(request["more"], list):
         raise damaged
@@ -291,7 +299,7 @@ def _parse(values: Any, folder: Path) -> tuple[Request, dict[str, Any]]:
         raise damaged
     try:
         read = ReadOptions(**request["read"])
-        paths = {name: Path(request[name]) if request[name] else None for name in ("validation", "vectors")}
+        paths = {name: Path(request[name]) if request[name] else None for name in ("validation", "vectors", "start")}
         more = tuple(Path(path) for path in request["more"])
         asked: dict[str, Any] = {"more": more, "search": request["search"], **paths}
         return Request(Path(request["data"]), dict(request["given"]), read, **asked), facts

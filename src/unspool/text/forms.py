@@ -66,6 +66,15 @@ class FormEncoder:
         words = self.words.extended(more_words, max_size=max_size)
         return FormEncoder(words, self.characters, lowercase=self.lowercase)
 
+    def joined(self, other: FormEncoder, *, max_size: int | None) -> FormEncoder:
+        """The same with the words (up to `max_size` ids) and characters of another encoder behind its own."""
+        own, more = self.characters, other.characters
+        if own is not None and more is not None:
+            letters = own.vocabulary.extended(more.vocabulary.tokens, max_size=None)
+            own = CharTokenizer(letters, lowercase=False)
+        words = self.words.extended(other.words.tokens, max_size=max_size)
+        return FormEncoder(words, own, lowercase=self.lowercase)
+
     def encode(self, sentences: Sequence[Sequence[str]]) -> tuple[Ragged, Forms]:
         """Form numbers, a row for each sentence, and the table they point into."""
         numbers: dict[str, int] = {"": PADDING}

@@ -14,7 +14,7 @@ from unspool.text.characters import ByteTokenizer, CharTokenizer
 from unspool.text.vocabulary import Vocabulary
 from unspool.text.words import TokenTokenizer, WordTokenizer
 
-__all__ = ["DEFAULTS", "LEVELS", "Tokenizer", "load_tokenizer", "train_tokenizer"]
+__all__ = ["DEFAULTS", "LEVELS", "Tokenizer", "extend_tokenizer", "load_tokenizer", "train_tokenizer"]
 
 
 @dataclass(frozen=True)
@@ -67,6 +67,19 @@ def train_tokenizer(
         max_size=usual.max_size if max_size is None else max_size,
         lowercase=lowercase,
     )
+
+
+def extend_tokenizer(tokenizer: Tokenizer, texts: Iterable[str], *, min_count: int, max_size: int | None) -> Tokenizer:
+    """The same tokenizer with the tokens of `texts` that it lacks behind its own; byte and bpe lack none.
+
+    min_count: a token seen less often gets no id. max_size: most ids in all.
+    """
+    if not isinstance(tokenizer, WordTokenizer | CharTokenizer):
+        return tokenizer
+    kind = type(tokenizer)
+    found = kind.train(texts, min_count=min_count, max_size=None, lowercase=tokenizer.lowercase)
+    more = tokenizer.vocabulary.extended(found.vocabulary.tokens, max_size=max_size)
+    return kind(more, lowercase=tokenizer.lowercase)
 
 
 def load_tokenizer(settings: Mapping[str, Any], files: Mapping[str, bytes]) -> Tokenizer:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import nn
@@ -12,16 +13,18 @@ from unspool.config import Settings
 
 
 def make_optimizer(model: nn.Module, settings: Settings) -> torch.optim.Optimizer:
-    """The optimiser that `settings.optimizer` names; biases and gains are never decayed."""
-    decayed: list[nn.Parameter] = []
-    free: list[nn.Parameter] = []
-    for parameter in model.parameters():
-        if parameter.requires_grad:
-            (decayed if parameter.ndim > 1 else free).append(parameter)
-    groups = [
-        {"params": decayed, "weight_decay": settings.weight_decay},
-        {"params": free, "weight_decay": 0.0},
-    ]
+    """The optimiser that `settings.optimizer` names; biases and gains are never decayed.
+
+    With `layer_decay` every layer of the model, from the output down, has that share of the rate of the one above.
+    """
+    layers = [list(model.parameters())] if settings.layer_decay == 1 else _layers(model)
+    groups: list[dict[str, Any]] = []
+    for depth, parameters in enumerate(layers):
+        trained = [parameter for parameter in parameters if parameter.requires_grad]
+        decayed, free = [p for p in trained if p.ndim > 1], [p for p in trained if p.ndim <= 1]
+        share = settings.layer_decay**depth
+        groups.append({"params": decayed, "weight_decay": settings.weight_decay, "share": share})
+        groups.append({"params": free, "weight_decay": 0.0, "share": share})
     rate = settings.learning_rate
     if settings.optimizer == "adadelta":
         return torch.optim.Adadelta(groups, lr=rate, foreach=True)
@@ -48,9 +51,24 @@ def rate_factor(step: float, planned: int, warmup: float) -> float:
 
 
 def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    """Give every parameter group the learning rate `rate`."""
+    """Give every parameter group its share of the learning rate `rate`."""
     for group in optimizer.param_groups:
-        group["lr"] = rate
+        group["lr"] = rate * group["share"]
+
+
+def unfreeze(model: nn.Module, settings: Settings, epoch: int | None) -> None:
+    """With `gradual_unfreezing`, let the output learn in epoch 0 and one layer more below it in each later one; in
+    the end (None) all. Howard and Ruder 2018, section 3.3."""
+    if settings.gradual_unfreezing:
+        for depth, parameters in enumerate(_layers(model)):
+            for parameter in parameters:
+                parameter.requires_grad_(epoch is None or depth <= epoch)
+
+
+def _layers(model: nn.Module) -> list[list[nn.Parameter]]:
+    """The model's parameters layer by layer, from the output down."""
+    found: list[list[nn.Parameter]] = model.layers()  # type: ignore[operator]
+    return found
 
 
 def clip(parameters: Iterable[torch.Tensor], limit: float) -> float:

@@ -53,7 +53,8 @@ class Trainer:
     """Trains `model` on `data` until the epochs, the minutes or the patience end.
 
     Args:
-        model: has `loss(batch)` and `after_step()`.
+        model: has `loss(batch)` and `after_step()`; for `layer_decay` and `gradual_unfreezing` also `layers()`, its
+            parameters layer by layer from the output down.
         data: see `Data`.
         settings: resolved settings; `epochs` must be set.
         folder: where checkpoints go, or None to keep nothing on disk.
@@ -111,6 +112,7 @@ class Trainer:
                     self._epoch(stop)
         finally:
             self._tell("on_end")
+        optim.unfreeze(self.model, self.settings, None)
         if self.best:
             self.model.load_state_dict(self.best)
         self.model.eval()
@@ -130,6 +132,7 @@ class Trainer:
 
     def _epoch(self, stop: Stop) -> None:
         order = self.data.order(self.progress.epoch)
+        optim.unfreeze(self.model, self.settings, self.progress.epoch)
         self.model.train()
         while self.progress.position < len(order) and not self._out_of_time():
             self._step(order[self.progress.position])

@@ -285,6 +285,42 @@ def test_wrong_use_is_one_sentence(finished: run.Finished, command: Any, flags: 
     assert (code, out) == (2, "") and words in err and err.count("\n") == 1
 
 
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
+    """Types into a pseudo-terminal that the command reads."""
+    master, slave = os.openpty()
+    with os.fdopen(slave, encoding="utf-8") as stdin:
+        monkeypatch.setattr("sys.stdin", stdin)
+
+        def type_in(text: str) -> None:
+            os.write(master, text.encode())
+
+        yield type_in
+    os.close(master)
+
+
+def test_a_person_chooses_the_tokens(finished: run.Finished, command: Any, terminal: Callable[[str], None]) -> None:
+    terminal("\n\nbread\n12\n\n")  # the likeliest, three times; what is no number on the list is asked again
+    code, out, err = command("generate", finished.folder, "--interactive", "--prompt", "the cat", "--length", 3)
+    likeliest = command("generate", finished.folder, "--prompt", "the cat", "--length", 3, "--temperature", 0)[1]
+    assert (code, out) == (0, likeliest)
+    assert "'bread' is none of the numbers offered" in err and "'12' is none of the numbers offered" in err
+    assert err.count("1 to 9, enter for the first, q to end: ") == 5 and "seed" not in err
+    terminal("2\nq\n")
+    code, out, err = command("generate", finished.folder, "--interactive", "--prompt", "the cat")
+    offered = [line.split()[2] for line in err.splitlines() if line.startswith("  2 ") and len(line.split()) == 3]
+    assert code == 0 and out[:7] == "the cat" and len(out) == 9 and out[:-1] != likeliest[:8]
+    assert not offered or out[7] == offered[0]
+
+
+def test_what_a_person_chooses_is_not_sampled(
+    finished: run.Finished, command: Any, terminal: Callable[[str], None]
+) -> None:
+    for flags in (("--top-k", 3), ("--temperature", 0.5), ("--samples", 2), ("--json",), ("--stop", "x")):
+        code, out, err = command("generate", finished.folder, "--interactive", *flags)
+        assert (code, out) == (2, "") and "--interactive asks for each token: it goes without" in err
+
+
 def test_predict_and_evaluate_of_a_generator(finished: run.Finished, corpus: Path, command: Any) -> None:
     code, out, _ = command("predict", finished.folder, "the cat", "")
     lines = out.splitlines()

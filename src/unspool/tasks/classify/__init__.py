@@ -10,6 +10,7 @@ import numpy as np
 
 from unspool.errors import UsageError, shorten
 from unspool.predictors import ClassifierPredictor
+from unspool.tasks import start as starts
 from unspool.tasks.base import Input, Notice, Request
 from unspool.tasks.classify import evaluation, fitting
 from unspool.tasks.classify.card import make_card, make_readme
@@ -45,6 +46,7 @@ def prepare(found: Input[LabelledTexts], request: Request, notice: Notice) -> Pr
         request.given,
         validation=(other.texts, other.labels) if other else None,
         vectors=request.vectors,
+        start=starts.load(request.start, "classify") if request.start else None,
         notice=notice,
     )
 

@@ -24,15 +24,18 @@ from unspool.errors import DataError, SettingError, shorten
 from unspool.models import bow
 from unspool.models.classifier import Classifier
 from unspool.models.recipes import WORDS, for_texts, settle
-from unspool.predictors import ClassifierPredictor
+from unspool.models.transfer import graft, named, prefix
+from unspool.predictors import ClassifierPredictor, GeneratorPredictor, Predictor
+from unspool.tasks import start as starts
 from unspool.tasks.base import Notice
 from unspool.tasks.fitting import run, told_recipe, weight_bytes
 from unspool.text.batching import padding_share
-from unspool.text.duplicates import duplicates, overlap, seen_hashes
+from unspool.text.duplicates import duplicates, overlap, seen_hashes, text_hashes
 from unspool.text.levels import detect_level
 from unspool.text.splitting import split
 from unspool.text.tokenizers import DEFAULTS, Tokenizer, train_tokenizer
 from unspool.text.vectors import vector_table, vector_words
+from unspool.text.vocabulary import PADDING
 from unspool.text.words import WordTokenizer
 from unspool.training import metrics
 from unspool.training.callbacks import Callback
@@ -65,6 +68,7 @@ class Prepared:
     tokenizer: Tokenizer | None = None
     data: ClassifierData | None = None
     vectors: npt.NDArray[np.float32] | None = None
+    start: Predictor | None = None
 
 
 @dataclass(frozen=True)
@@ -90,32 +94,32 @@ def prepare(
     names: list[str] | None = None,
     validation: tuple[Sequence[str], Sequence[str]] | None = None,
     vectors: Path | None = None,
+    start: Predictor | None = None,
     notice: Notice = lambda _: None,
 ) -> Prepared:
     """Split, tokenise and settle every setting; each decision goes to `notice` in one line.
 
     texts, labels: the labelled texts, at least two labels. given: the settings the user gave. names: the labels in
     the order wanted, sorted when None. validation: texts and labels to validate on instead of a share of the texts.
-    vectors: a GloVe or word2vec text file.
+    vectors: a GloVe or word2vec text file. start: a classifier or language model to start from.
     """
+    given = starts.given_with(given, start, "classify")
     settings = settle(given)
     names = sorted(set(labels)) if names is None else names
+    if isinstance(start, ClassifierPredictor):
+        names = starts.joined(start.labels, names)
     _tell_labels(texts, labels, names, notice)
     train, held_out = _parts(texts, labels, names, settings, validation, notice)
     settings = _settle_level(settings, given, train.texts, notice)
     if settings.model == "bow":
         return Prepared(settings, names, train, held_out)
-    tokenizer = train_tokenizer(
-        settings.level or "word",
-        train.texts,
-        min_count=settings.min_count if settings.level != "byte" else None,
-        max_size=settings.max_vocabulary if settings.level != "byte" else None,
-        lowercase=settings.lowercase,
-    )
+    tokenizer, settings = _tokenizer(settings, given, train, held_out, start, notice)
     settings = _for_texts(settings, given, tokenizer, train.texts, len(names), notice)
+    if start is not None and vectors is not None:
+        raise SettingError("--vectors and --from do not go together: the model to start from has vectors of its own")
     tokenizer, matrix, settings = _vectors(vectors, settings, given, tokenizer, notice)
     settings, data = _encode(settings, tokenizer, train, held_out, notice)
-    return Prepared(settings, names, train, held_out, tokenizer, data, matrix)
+    return Prepared(settings, names, train, held_out, tokenizer, data, matrix, start)
 
 
 def fit(
@@ -137,16 +141,19 @@ def fit(
     linear = None
     if baseline is None or prepared.data is None:
         linear = _fit_bow(prepared)
-        baseline = metrics.report(linear.log_probabilities(prepared.validation.texts), truth, labels)
+        baseline = metrics.report(_baseline_answers(linear, prepared), truth, labels)
     baseline = dict(baseline)
     notice(f"baseline   bow (linear, TF-IDF n-grams): accuracy {baseline['accuracy']:.4f}")
     seen = seen_hashes(prepared.train.texts)
+    if isinstance(prepared.start, ClassifierPredictor):
+        seen = np.union1d(seen, prepared.start.seen)
     if prepared.data is None or prepared.tokenizer is None:
         assert linear is not None
         predictor = ClassifierPredictor(labels, prepared.settings, linear, seen=seen)
         return Outcome(predictor, baseline, baseline, 0, time.monotonic() - started)
     with memory_errors(prepared.settings):
         network = _network(prepared, prepared.vectors)
+        _begin(network, prepared)
         predictor = ClassifierPredictor(labels, prepared.settings, network, prepared.tokenizer, _mode(prepared), seen)
         notice(f"model      {prepared.settings.model}, {predictor.parameters():,} parameters")
         trainer = Trainer(
@@ -160,7 +167,9 @@ def fit(
 def untrained(prepared: Prepared, settings: Settings) -> tuple[Classifier, ClassifierData, Settings]:
     """The network as `settings` would have it, its data, and the settings that the loop follows; not for bow."""
     assert prepared.data is not None
-    return _network(replace(prepared, settings=settings), prepared.vectors), prepared.data, settings
+    network = _network(replace(prepared, settings=settings), prepared.vectors)
+    _begin(network, prepared)
+    return network, prepared.data, settings
 
 
 def network_bytes(prepared: Prepared) -> int:
@@ -258,6 +267,30 @@ def _for_texts(
     return told_recipe(settings, for_texts(settings, given, short=short, labels=labels), kind, notice)
 
 
+def _tokenizer(
+    settings: Settings, given: Mapping[str, Any], train: Part, held_out: Part, start: Predictor | None, notice: Notice
+) -> tuple[Tokenizer, Settings]:
+    """The tokenizer of the training texts, or that of the model to start from with what is new in them."""
+    if not isinstance(start, ClassifierPredictor | GeneratorPredictor) or start.tokenizer is None:
+        fixed = settings.level == "byte"
+        tokenizer = train_tokenizer(
+            settings.level or "word",
+            train.texts,
+            min_count=None if fixed else settings.min_count,
+            max_size=None if fixed else settings.max_vocabulary,
+            lowercase=settings.lowercase,
+        )
+        return tokenizer, settings
+    tokenizer, settings = starts.grown(start.tokenizer, train.texts, settings, given)
+    added = tokenizer.size - start.tokenizer.size
+    notice(f"start      a model of the task {start.task}: {start.tokenizer.size:,} kinds of tokens, {added:,} new")
+    if isinstance(start, ClassifierPredictor):
+        known = int(np.isin(text_hashes(held_out.texts).astype(np.uint32), start.seen).sum())
+        if known:
+            notice(f"overlap    {known:,} validation texts were trained on by the model to start from: figures flatter")
+    return tokenizer, settings
+
+
 def _vectors(
     path: Path | None, settings: Settings, given: Mapping[str, Any], tokenizer: Tokenizer, notice: Notice
 ) -> tuple[Tokenizer, npt.NDArray[np.float32] | None, Settings]:
@@ -307,11 +340,22 @@ def _fit_bow(prepared: Prepared) -> bow.Bow:
     own = settings.model == "bow"  # as a model it keeps to the minimum count; as a yardstick it may use everything
     return bow.fit(
         prepared.train.texts,
-        prepared.train.truth,
+        np.unique(prepared.train.truth, return_inverse=True)[1],
         level="char" if settings.level in ("char", "byte") else "word",
         min_count=(settings.min_count or 1) if own else 2,
         lowercase=bool(settings.lowercase) if own else True,
     )
+
+
+def _baseline_answers(linear: bow.Bow, prepared: Prepared) -> npt.NDArray[np.float64]:
+    """(N, C) log-probabilities on the validation texts; labels that no training text has get next to nothing."""
+    answers = linear.log_probabilities(prepared.validation.texts)
+    present = np.unique(prepared.train.truth)
+    if len(present) == len(prepared.labels):
+        return answers
+    wide = np.full((len(answers), len(prepared.labels)), math.log(1e-9))
+    wide[:, present] = answers
+    return wide
 
 
 def _network(prepared: Prepared, vectors: npt.NDArray[np.float32] | None) -> Classifier:
@@ -326,5 +370,24 @@ def _network(prepared: Prepared, vectors: npt.NDArray[np.float32] | None) -> Cla
     )
 
 
+def _begin(network: Classifier, prepared: Prepared) -> None:
+    """Give a new network the weights of the model to start from, where there is one."""
+    start = prepared.start
+    if isinstance(start, GeneratorPredictor):
+        kept = prefix(start.tokenizer.size)
+        layer = {f"encoder.{name}": value for name, value in start.network.weights().items() if name[:6] == "layer."}
+        weights = {"embedding.weight": start.network.embedding.weight.detach()[kept], **layer}
+        graft(network, weights, {"embedding.weight": (kept,)})
+        with torch.no_grad():
+            network.embedding.weight[PADDING] = 0  # where a language model has the start of a document
+    elif isinstance(start, ClassifierPredictor) and isinstance(start.network, Classifier) and start.tokenizer:
+        words, labels = prefix(start.tokenizer.size), named(start.labels, prepared.labels)
+        places = dict.fromkeys(("embedding.weight", "embedding.frozen_weight"), (words,))
+        places |= dict.fromkeys(("output.weight", "output.bias"), (labels,))
+        graft(network, start.network.state_dict(), places)
+
+
 def _mode(prepared: Prepared) -> str:
+    if isinstance(prepared.start, ClassifierPredictor):
+        return prepared.start.vectors
     return "rand" if prepared.vectors is None else prepared.settings.vectors_mode

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from itertools import chain
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -11,23 +12,28 @@ import numpy as np
 
 from unspool.errors import DataError, SettingError
 from unspool.predictors import GeneratorPredictor
+from unspool.tasks import start as starts
 from unspool.tasks.base import Input, Notice, Request
 from unspool.tasks.generate import fitting
 from unspool.tasks.generate.card import make_card, make_readme
 from unspool.tasks.generate.fitting import Outcome, Prepared, fit, network_bytes, untrained
 from unspool.tasks.generate.show import evaluation_lines, summary, summary_lines
+from unspool.text.levels import detect_level
 from unspool.text.readers import Documents, ReadOptions, read_documents
 from unspool.text.readers.encoding import survey
 from unspool.text.readers.labelled import detect_format
 from unspool.text.readers.source import is_folder, open_source
 from unspool.text.streams import Tokens
+from unspool.text.tokenizers import DEFAULTS
 from unspool.training import language
 
 __all__ = [
     "Outcome", "Prepared", "answer", "answer_line", "evaluate", "evaluation_lines", "facts", "fit",
-    "make_card", "make_readme", "network_bytes", "prepare", "read", "recognises", "summary", "summary_lines",
-    "untrained",
+    "make_card", "make_readme", "network_bytes", "prepare", "read", "read_as_classifier", "recognises", "summary",
+    "summary_lines", "untrained",
 ]  # fmt: skip
+
+SAMPLE = 5000  # lines by which the level is found
 
 
 def recognises(paths: Sequence[Path], options: ReadOptions) -> str | None:
@@ -36,13 +42,10 @@ def recognises(paths: Sequence[Path], options: ReadOptions) -> str | None:
         return "texts without labels"
     if len(paths) != 1 or options != ReadOptions(encoding=options.encoding) or is_folder(paths[0]):
         return None
-    with open_source(paths[0]) as source:
-        try:
-            found = survey(source, options.encoding)
-            if not found.empty:
-                detect_format(source, found, options)
-        except DataError as error:
-            return "running text, no labels in it" if "no labels were found" in str(error) else None
+    try:
+        _format(paths[0], options)
+    except DataError as error:
+        return "running text, no labels in it" if "no labels were found" in str(error) else None
     return None
 
 
@@ -54,9 +57,30 @@ def read(request: Request) -> Input[Documents]:
     return Input(_together(request.paths, request.read), validation)
 
 
+def read_as_classifier(
+    paths: Sequence[Path], options: ReadOptions, given: Mapping[str, Any], notice: Notice
+) -> dict[str, Any]:
+    """level and lowercase with which a classifier would read these texts, as far as they are not given.
+
+    Labels that would be read as text are told.
+    """
+    if len(paths) == 1 and options.format is None and not is_folder(paths[0]):
+        with suppress(DataError):  # no labels: as it should be
+            if (kind := _format(paths[0], options)) in ("lines", "fasttext"):
+                notice(f"labels     lines seem to begin with one, which is read as text: --format {kind} parts them")
+    level = given.get("level")
+    if level is None:
+        lines = (line for piece in _together(paths, options).pieces() for line in piece.text.splitlines())
+        level, reason = detect_level(list(islice(filter(str.strip, lines), SAMPLE)))
+        notice(f"level      {level}: {reason} (--level word|token|char|byte|bpe)")
+    usual = DEFAULTS.get(str(level))
+    return {"level": level, **({"lowercase": usual.lowercase} if usual else {})}
+
+
 def prepare(found: Input[Documents], request: Request, notice: Notice) -> Prepared:
     """See `fitting.prepare`."""
-    return fitting.prepare(found.data, request.given, validation=found.validation, notice=notice)
+    start = starts.load(request.start, "generate") if request.start else None
+    return fitting.prepare(found.data, request.given, validation=found.validation, start=start, notice=notice)
 
 
 def facts(prepared: Prepared) -> dict[str, Any]:
@@ -93,6 +117,13 @@ def answer_line(answer: dict[str, Any]) -> str:
     mean = "-" if answer["nats_per_token"] is None else f"{answer['nats_per_token']:.4f}"
     pairs = zip(answer["tokens"], answer["nats"], strict=True)
     return "\t".join([mean, " ".join(f"{token}:{nats:.2f}" for token, nats in pairs)])
+
+
+def _format(path: Path, options: ReadOptions) -> str | None:
+    """The format of a file with labels, None when it is empty; DataError when it has no labels."""
+    with open_source(path) as source:
+        found = survey(source, options.encoding)
+        return None if found.empty else detect_format(source, found, options)
 
 
 def _together(paths: Sequence[Path], options: ReadOptions) -> Documents:

@@ -17,7 +17,9 @@ from unspool.config import Settings
 from unspool.errors import DataError, ModelFileError, SettingError
 from unspool.models.language_model import LanguageModel
 from unspool.models.recipes import WORDS, for_level, settle
-from unspool.predictors import GeneratorPredictor
+from unspool.models.transfer import graft, named, prefix
+from unspool.predictors import GeneratorPredictor, Predictor
+from unspool.tasks import start as starts
 from unspool.tasks.base import Notice
 from unspool.tasks.fitting import run, told_recipe, weight_bytes
 from unspool.tasks.generate.sampler import Sampler, novelty
@@ -28,7 +30,6 @@ from unspool.text.streams import Encoder, Tokens
 from unspool.text.tokenizers import DEFAULTS, train_tokenizer
 from unspool.training import language
 from unspool.training.callbacks import Callback
-from unspool.training.checkpoint import Progress
 from unspool.training.language import LanguageData, Spans
 from unspool.training.trainer import Trainer, memory_errors
 
@@ -51,6 +52,7 @@ class Prepared:
     held: Tokens | None  # the ids of the training part, when they are few
     validation_tokens: Tokens
     spans: Spans
+    start: GeneratorPredictor | None = None
 
 
 @dataclass(frozen=True)
@@ -75,25 +77,21 @@ def prepare(
     given: Mapping[str, Any],
     *,
     validation: Documents | None = None,
+    start: Predictor | None = None,
     notice: Notice = lambda _: None,
 ) -> Prepared:
-    """Hold out, make the vocabulary, encode, and settle every setting; each decision is told in one line."""
-    settings = settle({**given, "task": "generate"})
+    """Hold out, make the vocabulary, encode, and settle every setting; each decision is told in one line.
+
+    start: a language model to go on from.
+    """
+    given = starts.given_with({**given, "task": "generate"}, start, "generate")
+    settings = settle(given)
     if not documents.characters:
         raise DataError("there is no text to learn from: the corpus is empty")
     train, held_out = _parts(documents, validation, settings)
-    settings = _settle_level(settings, given, train, notice)
-    settings = told_recipe(
-        settings, for_level(settings, given), "words" if settings.level in WORDS else "a few minutes", notice
-    )
-    tokenizer = train_tokenizer(
-        settings.level or "char",
-        streams.texts_of(train),
-        min_count=settings.min_count if settings.level != "byte" else None,
-        max_size=settings.max_vocabulary if settings.level != "byte" else None,
-        lowercase=settings.lowercase,
-    )
-    encoder = Encoder.of(tokenizer, train.labels)
+    begun = start if isinstance(start, GeneratorPredictor) else None
+    settings, encoder = _encoder(settings, given, train, begun, notice)
+    tokenizer = encoder.tokenizer
     if not {"adaptive", "tied"} & given.keys() and tokenizer.size > LARGE_VOCABULARY:
         settings = settings.model_copy(update={"adaptive": True, "tied": False})
         notice("softmax    adaptive: the vocabulary is large (--no-adaptive)")
@@ -117,7 +115,7 @@ def prepare(
     notice(
         f"streams    {settings.batch_size} in parallel, chunks of {settings.chunk}, at most {settings.epochs} passes"
     )
-    return Prepared(settings, train, held_out, encoder, held, validation_tokens, spans)
+    return Prepared(settings, train, held_out, encoder, held, validation_tokens, spans, begun)
 
 
 def fit(
@@ -130,13 +128,12 @@ def fit(
     notice: Notice = lambda _: None,
 ) -> Outcome:
     """Count the n-grams, then train the network; `folder` is where checkpoints go, `resume` takes up the newest."""
-    started, settings, encoder = time.monotonic(), prepared.settings, prepared.encoder
+    started, settings = time.monotonic(), prepared.settings
     train = _tokens(prepared, folder)
     baseline = _baseline(prepared, train)
     notice(f"baseline   {baseline['model']}: {baseline['nats_per_token']:.4f} nats a token")
     with memory_errors(settings):
-        torch.manual_seed(settings.seed)
-        network = LanguageModel(settings, encoder.tokenizer.size, len(encoder.labels), streams=settings.batch_size)
+        network = _network(prepared, settings)
         notice(f"model      {settings.model}, {sum(p.numel() for p in network.parameters()):,} parameters")
         data = LanguageData(train, prepared.validation_tokens, prepared.spans, settings)
         laps = settings.model_copy(update={"epochs": (settings.epochs or 1) * data.laps})
@@ -168,9 +165,7 @@ def figures_of(predictor: GeneratorPredictor, documents: Documents, tokens: Toke
 
 def untrained(prepared: Prepared, settings: Settings) -> tuple[LanguageModel, LanguageData, Settings]:
     """The network as `settings` would have it, its data, and the settings that the loop follows."""
-    encoder, train = prepared.encoder, _tokens(prepared, None)
-    torch.manual_seed(settings.seed)
-    network = LanguageModel(settings, encoder.tokenizer.size, len(encoder.labels), streams=settings.batch_size)
+    train, network = _tokens(prepared, None), _network(prepared, settings)
     data = LanguageData(train, prepared.validation_tokens, prepared.spans, settings)
     return network, data, settings.model_copy(update={"epochs": (settings.epochs or 1) * data.laps})
 
@@ -204,6 +199,50 @@ def _settle_level(settings: Settings, given: Mapping[str, Any], train: Documents
     filled: dict[str, Any] = {"min_count": usual.min_count, "max_vocabulary": usual.max_size, "lowercase": False}
     missing = {name: value for name, value in filled.items() if getattr(settings, name) is None}
     return settings.model_copy(update={"level": level, **missing})
+
+
+def _encoder(
+    settings: Settings, given: Mapping[str, Any], train: Documents, start: GeneratorPredictor | None, notice: Notice
+) -> tuple[Settings, Encoder]:
+    """The vocabulary and labels of the training part, or those of the model to start from with what is new in it."""
+    texts = streams.texts_of(train)
+    if start is None:
+        settings = _settle_level(settings, given, train, notice)
+        settings = _for_level(settings, given, notice)
+        fixed = settings.level == "byte"
+        tokenizer = train_tokenizer(
+            settings.level or "char",
+            texts,
+            min_count=None if fixed else settings.min_count,
+            max_size=None if fixed else settings.max_vocabulary,
+            lowercase=settings.lowercase,
+        )
+        return settings, Encoder.of(tokenizer, train.labels)
+    settings = _for_level(settings, given, notice)
+    tokenizer, settings = starts.grown(start.tokenizer, texts, settings, given, fixed=settings.adaptive)
+    added = tokenizer.size - start.tokenizer.size
+    kept = ", as many as its adaptive softmax has room for" if settings.adaptive else f", {added:,} new"
+    notice(f"start      a language model: {start.tokenizer.size:,} kinds of tokens{kept}")
+    return settings, Encoder.of(tokenizer, starts.joined(start.labels, train.labels))
+
+
+def _for_level(settings: Settings, given: Mapping[str, Any], notice: Notice) -> Settings:
+    kind = "words" if settings.level in WORDS else "a few minutes"
+    return told_recipe(settings, for_level(settings, given), kind, notice)
+
+
+def _network(prepared: Prepared, settings: Settings) -> LanguageModel:
+    """The network as training begins: with first weights that follow from the seed, or those of the start."""
+    encoder, start = prepared.encoder, prepared.start
+    torch.manual_seed(settings.seed)
+    network = LanguageModel(settings, encoder.tokenizer.size, len(encoder.labels), streams=settings.batch_size)
+    if start is not None:
+        old, labels = start.tokenizer.size, named(start.labels, list(encoder.labels))
+        places = {"embedding.weight": (torch.cat([prefix(old), encoder.tokenizer.size + labels]),)}
+        if not settings.adaptive:
+            places |= dict.fromkeys(("output.bias", *(() if settings.tied else ("output.weight",))), (prefix(old),))
+        graft(network, start.network.weights(), places)
+    return network
 
 
 def _settle_streams(settings: Settings, held: Tokens | None, notice: Notice) -> Settings:
@@ -274,9 +313,3 @@ def _baseline(prepared: Prepared, train: Tokens) -> dict[str, Any]:
         tokenizer.size,
     )
     return {"model": f"{order}-gram, interpolated", "nats_per_token": nats, "perplexity": math.exp(min(nats, 700.0))}
-
-
-def _standing(progress: Progress) -> str:
-    if progress.finished:
-        return f"training had ended after epoch {progress.epoch}: the model is measured and written again"
-    return f"from step {progress.step:,}, in epoch {progress.epoch + 1}"

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from unspool.predictors import TaggerPredictor
+from unspool.tasks import start as starts
 from unspool.tasks.base import Input, Notice, Request
 from unspool.tasks.tag import fitting
 from unspool.tasks.tag.fitting import Outcome, Prepared, Sentences, fit, network_bytes, untrained
@@ -46,6 +47,7 @@ def prepare(found: Input[TaggedSentences], request: Request, notice: Notice) -> 
         request.given,
         validation=Sentences(other.tokens, other.tags) if other else None,
         vectors=request.vectors,
+        start=starts.load(request.start, "tag") if request.start else None,
         notice=notice,
     )
 

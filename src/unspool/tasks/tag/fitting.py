@@ -22,8 +22,10 @@ from unspool.errors import DataError, SettingError, shorten
 from unspool.models.lookup import Lookup
 from unspool.models.recipes import settle
 from unspool.models.tagger import Tagger
-from unspool.predictors import TaggerPredictor
+from unspool.models.transfer import graft, named, prefix
+from unspool.predictors import Predictor, TaggerPredictor
 from unspool.predictors.tagger import MOST_TAGS, restrict
+from unspool.tasks import start as starts
 from unspool.tasks.base import Notice
 from unspool.tasks.fitting import run, weight_bytes
 from unspool.text.batching import padding_share
@@ -61,6 +63,7 @@ class Prepared:
     encoder: FormEncoder
     data: TaggerData
     vectors: npt.NDArray[np.float32] | None = None
+    start: TaggerPredictor | None = None
 
 
 @dataclass(frozen=True)
@@ -89,21 +92,26 @@ def prepare(
     *,
     validation: Sentences | None = None,
     vectors: Path | None = None,
+    start: Predictor | None = None,
     notice: Notice = lambda _: None,
 ) -> Prepared:
     """Split, encode and settle every setting; each decision goes to `notice` in one line.
 
     given: the settings the user gave. validation: sentences to validate on instead of a share. vectors: a GloVe or
-    word2vec text file, whose words join the vocabulary.
+    word2vec text file, whose words join the vocabulary. start: a tagger to go on from.
     """
+    given = starts.given_with(given, start, "tag")
     settings = settle(given)
+    begun = start if isinstance(start, TaggerPredictor) else None
     kinds = Counter(tag for tags in sentences.tags for tag in tags)
     scheme = detect_scheme(kinds)
+    if begun is not None and (begun.scheme is None) != (scheme is None):
+        raise DataError("the model to start from and these tags disagree: one has spans (O, B-X, I-X), one has not")
     settings = _settle(settings, given, scheme)
     _tell_tags(sentences, kinds, scheme, settings, notice)
     train, held_out = _parts(sentences, validation, settings, notice)
     learned = _cut(train, settings.max_length, settings.scheme)
-    labels = sorted({tag for tags in learned.tags for tag in tags})
+    labels = starts.joined(begun.labels if begun else (), sorted({tag for tags in learned.tags for tag in tags}))
     if not 2 <= len(labels) <= MOST_TAGS:
         raise DataError(
             f"the training part has {len(labels):,} different tags, expected 2 to {MOST_TAGS:,}: say which column is "
@@ -116,9 +124,13 @@ def prepare(
         max_size=settings.max_vocabulary,
         lowercase=bool(settings.lowercase),
     )
+    if begun is not None:
+        if vectors is not None:
+            raise SettingError("--vectors and --from do not go together: the model to start from has its own vectors")
+        encoder, settings = _joined(begun, encoder, settings, given, notice)
     encoder, matrix, settings = _vectors(vectors, settings, given, encoder, notice)
     settings, data = _encode(settings, scheme, encoder, labels, learned, held_out, notice)
-    return Prepared(settings, labels, scheme, train, held_out, encoder, data, matrix)
+    return Prepared(settings, labels, scheme, train, held_out, encoder, data, matrix, begun)
 
 
 def fit(
@@ -138,6 +150,7 @@ def fit(
     notice(f"baseline   lookup (each word its commonest tag): {_shown(baseline)}")
     with memory_errors(prepared.settings):
         network = _network(prepared, prepared.vectors)
+        _begin(network, prepared)
         predictor = TaggerPredictor(
             prepared.labels,
             prepared.scheme,
@@ -145,7 +158,7 @@ def fit(
             network,
             prepared.encoder,
             _mode(prepared),
-            seen_hashes([" ".join(tokens) for tokens in prepared.train.tokens]),
+            _seen(prepared),
         )
         notice(f"model      {prepared.settings.model}, {predictor.parameters():,} parameters")
         trainer = Trainer(
@@ -158,7 +171,9 @@ def fit(
 
 def untrained(prepared: Prepared, settings: Settings) -> tuple[Tagger, TaggerData, Settings]:
     """The network as `settings` would have it, its data, and the settings that the loop follows."""
-    return _network(replace(prepared, settings=settings), prepared.vectors), prepared.data, settings
+    network = _network(replace(prepared, settings=settings), prepared.vectors)
+    _begin(network, prepared)
+    return network, prepared.data, settings
 
 
 def network_bytes(prepared: Prepared) -> int:
@@ -324,5 +339,40 @@ def _network(prepared: Prepared, vectors: npt.NDArray[np.float32] | None) -> Tag
     return network
 
 
+def _joined(
+    start: TaggerPredictor, found: FormEncoder, settings: Settings, given: Mapping[str, Any], notice: Notice
+) -> tuple[FormEncoder, Settings]:
+    """The encoder of the model to start from with what is new among the words and characters found."""
+    own = start.encoder.words.size
+    most = (settings.max_vocabulary or MAX_VOCABULARY) + (0 if "max_vocabulary" in given else own)
+    if most < own:
+        raise SettingError(f"--max-vocabulary is {most}: the model to start from has {own:,} words already")
+    encoder = start.encoder.joined(found, max_size=most)
+    notice(f"start      a tagger of {own:,} words, {encoder.words.size - own:,} new; {len(start.labels)} tags")
+    return encoder, settings.model_copy(update={"max_vocabulary": most})
+
+
+def _begin(network: Tagger, prepared: Prepared) -> None:
+    """Give a new network the weights of the tagger to start from, where there is one."""
+    start = prepared.start
+    if start is None:
+        return
+    words, tags = (prefix(start.encoder.words.size),), named(start.labels, prepared.labels)
+    places: dict[str, tuple[torch.Tensor, ...]] = {"embedding.weight": words, "embedding.frozen_weight": words}
+    places |= dict.fromkeys(("output.weight", "output.bias", "crf.start", "crf.end"), (tags,))
+    places["crf.transitions"] = (tags, tags)
+    if start.encoder.characters is not None:
+        places["speller.embedding.weight"] = (prefix(start.encoder.characters.size),)
+    graft(network, start.network.state_dict(), places)
+
+
+def _seen(prepared: Prepared) -> npt.NDArray[np.uint32]:
+    """Hashes of the training sentences, those of the start among them."""
+    own = seen_hashes([" ".join(tokens) for tokens in prepared.train.tokens])
+    return own if prepared.start is None else np.union1d(own, prepared.start.seen)
+
+
 def _mode(prepared: Prepared) -> str:
+    if prepared.start is not None:
+        return prepared.start.vectors
     return "rand" if prepared.vectors is None else prepared.settings.vectors_mode

@@ -8,6 +8,7 @@ from typing import Any
 
 from unspool.errors import UsageError, shorten
 from unspool.predictors.translator import TranslatorPredictor
+from unspool.tasks import start as starts
 from unspool.tasks.base import Input, Notice, Request
 from unspool.tasks.translate import evaluation, fitting
 from unspool.tasks.translate.card import make_card, make_readme
@@ -44,7 +45,8 @@ def read(request: Request) -> Input[Pairs]:
 
 def prepare(found: Input[Pairs], request: Request, notice: Notice) -> Prepared:
     """See `fitting.prepare`."""
-    return fitting.prepare(found.data, request.given, found.validation, notice)
+    start = starts.load(request.start, "translate") if request.start else None
+    return fitting.prepare(found.data, request.given, found.validation, notice, start)
 
 
 def facts(_prepared: Prepared) -> dict[str, Any]:

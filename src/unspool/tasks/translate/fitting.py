@@ -18,8 +18,11 @@ import torch
 from unspool.config import Settings
 from unspool.errors import DataError
 from unspool.models.recipes import settle
+from unspool.models.transfer import graft, prefix
 from unspool.models.translator import Translator
+from unspool.predictors import Predictor
 from unspool.predictors.translator import TranslatorPredictor, encode
+from unspool.tasks import start as starts
 from unspool.tasks.base import Notice
 from unspool.tasks.fitting import run, weight_bytes
 from unspool.tasks.translate.evaluation import measure
@@ -47,6 +50,7 @@ class Prepared:
     train: Pairs
     validation: Pairs
     data: TranslatorData
+    start: TranslatorPredictor | None = None
 
 
 @dataclass(frozen=True)
@@ -59,12 +63,17 @@ class Outcome:
     seconds: float
 
 
-def prepare(pairs: Pairs, given: Mapping[str, Any], other: Pairs | None, notice: Notice) -> Prepared:
-    """Split, tokenise and settle every setting; `other` are pairs to validate on instead of a share."""
+def prepare(
+    pairs: Pairs, given: Mapping[str, Any], other: Pairs | None, notice: Notice, start: Predictor | None = None
+) -> Prepared:
+    """Split, tokenise and settle every setting; `other` are pairs to validate on instead of a share, `start` is a
+    translator to go on from."""
+    given = starts.given_with(given, start, "translate")
+    begun = start if isinstance(start, TranslatorPredictor) else None
     settings = _settle(given, len(pairs))
     _tell(pairs, notice)
     train, validation = _parts(pairs, other, settings, notice)
-    source, target = _tokenizers(settings, train)
+    source, target, settings = _tokenizers(settings, given, train, begun, notice)
     train_ids, train = _encode(source, target, train, settings, "training", notice)
     validation_ids, validation = _encode(source, target, validation, settings, "validation", notice)
     kinds = f"{target.size:,} kinds, joint" if settings.joint else f"{source.size:,} and {target.size:,} kinds"
@@ -76,7 +85,7 @@ def prepare(pairs: Pairs, given: Mapping[str, Any], other: Pairs | None, notice:
     settings = settings.model_copy(update={"epochs": epochs})
     notice(f"batches    {steps:,} of {settings.batch_size} pairs, at most {epochs} epochs")
     data = TranslatorData(train_ids, validation_ids, settings)
-    return Prepared(settings, source, target, train, validation, data)
+    return Prepared(settings, source, target, train, validation, data, begun)
 
 
 def fit(
@@ -94,6 +103,8 @@ def fit(
     with memory_errors(settings):
         network = make_network(prepared)
         seen = seen_hashes(prepared.train.sources)
+        if prepared.start is not None:
+            seen = np.union1d(seen, prepared.start.seen)
         predictor = TranslatorPredictor(settings, network, prepared.source_tokenizer, prepared.target_tokenizer, seen)
         notice(f"model      {settings.model}, attention {settings.attention}, {predictor.parameters():,} parameters")
         trainer = Trainer(network, prepared.data, settings, folder=folder, deadline=deadline, callbacks=callbacks)
@@ -103,9 +114,19 @@ def fit(
 
 
 def make_network(prepared: Prepared) -> Translator:
-    """The network with its first weights, a function of the seed."""
+    """The network with its first weights: a function of the seed, or those of the model to start from."""
     torch.manual_seed(prepared.settings.seed)
-    return Translator(prepared.settings, prepared.source_tokenizer.size, prepared.target_tokenizer.size)
+    source, target, start = prepared.source_tokenizer.size, prepared.target_tokenizer.size, prepared.start
+    network = Translator(prepared.settings, source, target)
+    if start is not None:
+        # The boundary is the last id on each side, whatever stands before it.
+        read, written = (
+            (torch.cat([prefix(old.size), torch.tensor([new])]),)
+            for old, new in ((start.source_tokenizer, source), (start.target_tokenizer, target))
+        )
+        places = dict.fromkeys(("target_embedding.weight", "own_output_weight", "output_bias"), written)
+        graft(network, start.network.state_dict(), {**places, "own_source_embedding.weight": read})
+    return network
 
 
 def untrained(prepared: Prepared, settings: Settings) -> tuple[Translator, TranslatorData, Settings]:
@@ -115,7 +136,7 @@ def untrained(prepared: Prepared, settings: Settings) -> tuple[Translator, Trans
 
 def network_bytes(prepared: Prepared) -> int:
     """Bytes of the weights that `fit` will train. No memory is taken for them."""
-    return weight_bytes(lambda: make_network(prepared))
+    return weight_bytes(lambda: make_network(replace(prepared, start=None)))
 
 
 def _settle(given: Mapping[str, Any], count: int) -> Settings:
@@ -165,7 +186,20 @@ def _take(pairs: Pairs, rows: Sequence[int]) -> Pairs:
     return Pairs(sources, targets, pairs.notes, pairs.fingerprint)
 
 
-def _tokenizers(settings: Settings, train: Pairs) -> tuple[Tokenizer, Tokenizer]:
+def _tokenizers(
+    settings: Settings, given: Mapping[str, Any], train: Pairs, start: TranslatorPredictor | None, notice: Notice
+) -> tuple[Tokenizer, Tokenizer, Settings]:
+    """The tokenizers of the training pairs, or those of the model to start from with what is new in them."""
+    if start is not None:
+        texts = [*train.sources, *train.targets] if settings.joint else train.targets
+        target, settings = starts.grown(start.target_tokenizer, texts, settings, given)
+        source = target
+        if not settings.joint:
+            source, settings = starts.grown(start.source_tokenizer, train.sources, settings, given)
+        added = target.size - start.target_tokenizer.size
+        notice(f"start      a translator: {start.target_tokenizer.size:,} kinds of target tokens, {added:,} new")
+        return source, target, settings
+
     def make(texts: Sequence[str], level: str | None) -> Tokenizer:
         assert level is not None  # `_settle` has filled it in
         return train_tokenizer(
@@ -178,8 +212,8 @@ def _tokenizers(settings: Settings, train: Pairs) -> tuple[Tokenizer, Tokenizer]
 
     if settings.joint:
         both = make([*train.sources, *train.targets], settings.level)
-        return both, both
-    return make(train.sources, settings.level), make(train.targets, settings.target_level)
+        return both, both, settings
+    return make(train.sources, settings.level), make(train.targets, settings.target_level), settings
 
 
 def _encode(
