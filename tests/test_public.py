@@ -117,6 +117,11 @@ def test_import_and_every_help_are_light() -> None:
     assert not loaded & {"torch", "sklearn", "scipy", "safetensors", "tokenizers"}
 
 
+def test_answering_does_not_load_the_compiler_of_torch() -> None:
+    script = "import sys, unspool.nn, unspool.predictors; sys.exit('torch._dynamo' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
+
+
 def test_an_unknown_instruction_set_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     if native.core() is None:
         pytest.skip("no compiled core")

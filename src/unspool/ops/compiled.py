@@ -67,9 +67,13 @@ def takes(call: Call) -> bool:
     )
 
 
-@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
 def _present() -> bool:
     return native.core() is not None
+
+
+# What torch.compiler.assume_constant_result does. It would import torch's whole compiler first, which takes as long
+# as torch itself and makes a folder below /tmp, also for those who compile nothing.
+_present._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
 def _normalises(call: Call) -> bool:
