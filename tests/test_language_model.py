@@ -11,6 +11,7 @@ from unspool import LanguageModel
 from unspool.errors import DataError, UsageError
 
 TINY = {"hidden": 16, "embedding": 8, "batch_size": 4, "chunk": 16, "epochs": 8, "learning_rate": 0.02}
+TINY |= {"dropout": 0.1, "average": 0.99}  # the recipe's are for more steps
 
 
 def test_its_whole_life(tmp_path: Path) -> None:
