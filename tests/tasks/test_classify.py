@@ -224,7 +224,7 @@ def test_recurrent_networks_have_a_recipe_for_long_texts() -> None:
     assert settled(TEXTS) == settled(long, level="char") == (128, 32, 2e-3)
 
 
-def test_recurrent_networks_have_a_recipe_for_long_texts_of_many_labels() -> None:
+def test_networks_have_a_recipe_for_long_texts_of_many_labels() -> None:
     def settled(texts: list[str], labels: int, **given: Any) -> tuple[int, int, float, float]:
         names = [f"label {k % labels}" for k in range(len(texts))]
         settings = fitting.prepare(texts, names, {"model": "gru", "level": "word", **given}).settings
@@ -235,6 +235,8 @@ def test_recurrent_networks_have_a_recipe_for_long_texts_of_many_labels() -> Non
     assert settled(long, 10, dropout=0.4, batch_size=8) == (64, 8, 1e-2, 0.4)
     assert settled(long, 9) == (64, 64, 4e-3, 0.5)
     assert settled(TEXTS, 10) == (128, 32, 2e-3, 0.5)
+    assert settled(long, 10, model="cnn")[2:] == (5e-3, 0.2)
+    assert settled(long, 9, model="cnn")[2:] == (2e-3, 0.5)
 
 
 def test_every_training_tells_the_baseline_and_the_size() -> None:
