@@ -72,7 +72,8 @@ def for_texts(settings: Settings, given: Mapping[str, Any], *, short: bool, labe
     In short texts the region CNN is cheap, so wide vectors can be afforded, and a lower rate with more steps pays; in
     long ones half the units and twice the texts a step cost recurrent networks a third of the time and nothing in
     accuracy. With `MANY_LABELS` or more, each has few texts: a high rate, small batches and little dropout let these
-    networks learn at all, and the region CNN in time. See docs/experiments.md, "Short texts" and "Recurrent networks on long texts".
+    networks learn at all, and the region CNN in time. See docs/experiments.md, "Short texts", "Recurrent networks on
+    long texts" and "20 Newsgroups".
     """
     changes: dict[str, Any] = {}
     if settings.task == "classify" and short and settings.model == "cnn":
