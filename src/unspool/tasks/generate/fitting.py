@@ -111,6 +111,7 @@ def prepare(
     )
     if settings.epochs is None:
         passes = min(MOST_PASSES, max(1, math.ceil(TARGET_CHARACTERS / max(1, train.characters))))
+        passes = MOST_PASSES if settings.minutes else passes  # then the time is the end
         settings = settings.model_copy(update={"epochs": passes})
     notice(
         f"streams    {settings.batch_size} in parallel, chunks of {settings.chunk}, at most {settings.epochs} passes"
