@@ -1,11 +1,16 @@
 // The only file that knows Python. Reads what tensors say of themselves, has it checked, runs without the GIL.
 #include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
+#include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
 
+#include <optional>
 #include <string>
 
 #include "check.h"
+#include "draw.h"
 #include "run.h"
+#include "stepper.h"
 
 namespace nb = nanobind;
 using namespace unspool;
@@ -162,6 +167,75 @@ void region_backward_checked(Object x, Object lengths, Object weight, Size threa
   });
 }
 
+void add_layer(Stepper& stepper, const std::string& cell, Object x, Object w_ih, Object w_hh, Object b_ih, Object b_hh,
+               Object extra, Object h, Object c, double keep_share, Object y, Object final_h, Object final_c) {
+  run_checked([&] {
+    const nb::handle none = nb::none();
+    Arguments a = read(cell, x, none, none, w_ih, w_hh, b_ih, b_hh, extra, h, c, none, none, none, none, keep_share,
+                       false, 1, y, none);
+    a.final_h = describe("final_h", final_h);
+    a.final_c = describe("final_c", final_c);
+    stepper.add_layer(check(a, nullptr, nullptr));
+  });
+}
+
+void add_product(Stepper& stepper, Object weight, Object bias) {
+  const Tensor w = describe("weight", weight), b = describe("bias", bias);
+  const bool biased = b.kind != Kind::absent;
+  if (w.kind != Kind::float32 || !w.data || w.rank != 2)
+    throw nb::value_error("weight: expected a dense matrix of torch.float32");
+  if (biased && (b.kind != Kind::float32 || !b.data || b.rank != 1 || b.shape[0] != w.shape[0]))
+    throw nb::value_error("bias: expected None or a dense vector of torch.float32, as long as weight has rows");
+  stepper.add_product(static_cast<const float*>(w.data), static_cast<const float*>(b.data), w.shape[0], w.shape[1]);
+}
+
+using Array = nb::ndarray<nb::numpy, const float, nb::c_contig, nb::device::cpu>;
+using Result = nb::ndarray<nb::numpy, float, nb::c_contig, nb::device::cpu>;
+
+template <class A>
+auto data_of(const char* name, const A& array, std::initializer_list<Size> shape) {
+  bool same = array.ndim() == shape.size();
+  for (std::size_t i = 0; same && i < shape.size(); ++i) same = static_cast<Size>(array.shape(i)) == shape.begin()[i];
+  if (!same) throw nb::value_error((std::string(name) + ": another shape than the stepper's").c_str());
+  return array.data();
+}
+
+void step(const Stepper& stepper, const Array& x, const Array& h, const std::optional<Array>& c, const Result& y,
+          const Result& new_h, const std::optional<Result>& new_c, bool log_softmax, Size threads) {
+  if (stepper.layers() == 0) throw nb::value_error("stepper: has no layer");
+  if (c.has_value() != stepper.has_memory() || new_c.has_value() != stepper.has_memory())
+    throw nb::value_error("c: expected for a cell with a memory, and for no other");
+  if (threads < 1 || threads > 4096) throw nb::value_error("threads: expected 1 to 4096");
+  if (x.ndim() != 2) throw nb::value_error("x: expected 2 dimensions");
+  const Size rows = static_cast<Size>(x.shape(0)), layers = stepper.layers(), hidden = stepper.hidden();
+  StepCall call{};
+  call.rows = rows;
+  call.x = data_of("x", x, {rows, stepper.inputs()});
+  call.state[0] = data_of("h", h, {layers, rows, hidden});
+  call.after[0] = data_of("new_h", new_h, {layers, rows, hidden});
+  if (c) call.state[1] = data_of("c", *c, {layers, rows, hidden}), call.after[1] = data_of("new_c", *new_c, {layers, rows, hidden});
+  call.y = data_of("y", y, {rows, stepper.outputs()});
+  call.log_softmax = log_softmax;
+  call.threads = static_cast<int>(threads);
+  const nb::gil_scoped_release released;
+  stepper.step(call);
+}
+
+template <class T>
+using Vector = nb::ndarray<nb::numpy, T, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+
+bool draw_checked(const nb::ndarray<nb::numpy, const float, nb::ndim<2>, nb::c_contig, nb::device::cpu>& log_probs,
+                  const Vector<const double>& uniform, double temperature, const Vector<std::int64_t>& tokens,
+                  const Vector<float>& chosen) {
+  const Size rows = static_cast<Size>(log_probs.shape(0)), columns = static_cast<Size>(log_probs.shape(1));
+  if (columns < 1) throw nb::value_error("log_probs: expected at least one column");
+  if (!(temperature > 0.0)) throw nb::value_error("temperature: expected more than 0");
+  const DrawCall call{rows, columns, log_probs.data(), data_of("uniform", uniform, {rows}), temperature,
+                      data_of("tokens", tokens, {rows}), data_of("chosen", chosen, {rows})};
+  const nb::gil_scoped_release released;
+  return draw(call);
+}
+
 void activation(const std::string& name, Object x, Object y) {
   const Tensor from = describe("x", x), to = describe("y", y);
   const bool fits = from.kind == Kind::float32 && to.kind == Kind::float32 && from.data && to.data &&
@@ -189,6 +263,20 @@ NB_MODULE(_native, module) {
   module.def("region_backward", &region_backward_checked, nb::arg("x"), nb::arg("lengths"), nb::arg("weight"),
              nb::arg("threads"), nb::arg("winner"), nb::arg("d_y"), nb::arg("d_x").none(), nb::arg("d_weight").none(),
              nb::arg("d_bias").none(), "The gradients of region_forward.");
+  module.def("draw", &draw_checked, nb::arg("log_probs").noconvert(), nb::arg("uniform").noconvert(),
+             nb::arg("temperature"), nb::arg("tokens").noconvert(), nb::arg("chosen").noconvert(),
+             "The next token of each row and its log-probability; False when one is not a number.");
+  nb::class_<Stepper>(module, "Stepper", "Steps of stacked layers with weights packed once.")
+      .def(nb::init<>())
+      .def("add_layer", &add_layer, nb::arg("cell"), nb::arg("x"), nb::arg("w_ih"), nb::arg("w_hh"),
+           nb::arg("b_ih").none(), nb::arg("b_hh").none(), nb::arg("extra").none(), nb::arg("h"), nb::arg("c").none(),
+           nb::arg("keep_share"), nb::arg("y"), nb::arg("final_h"), nb::arg("final_c").none(),
+           "Add a layer: the arguments of recurrent_forward for a batch of one row and one step, whose weights count.")
+      .def("add_product", &add_product, nb::arg("weight"), nb::arg("bias").none(), "Add a dense layer after those.")
+      .def("step", &step, nb::arg("x").noconvert(), nb::arg("h").noconvert(), nb::arg("c").noconvert().none(),
+           nb::arg("y").noconvert(), nb::arg("new_h").noconvert(), nb::arg("new_c").noconvert().none(),
+           nb::arg("log_softmax"), nb::arg("threads"),
+           "One step, numpy arrays of float32: x (B, I), h and c (L, B, H) to y (B, O), new_h and new_c.");
 #define UNSPOOL_ARGUMENTS                                                                                          \
   nb::arg("cell"), nb::arg("x").none(), nb::arg("lengths").none(), nb::arg("tokens").none(), nb::arg("w_ih").none(), nb::arg("w_hh").none(),               \
       nb::arg("b_ih").none(), nb::arg("b_hh").none(), nb::arg("extra").none(), nb::arg("h").none(), nb::arg("c").none(),  \

@@ -47,14 +47,15 @@ class ForwardRun {
 
   void run() {
     if (p_.few.projection) project();
-    for (Size i = 0; team_.leads() && i < rows_; ++i) begin_row(i);
+    for (Size i = team_.index; i < rows_; i += team_.count) begin_row(i);
     team_.wait();
     Size active = rows_;
     for (Size step = 0; step < p_.s.steps; ++step) {
       while (active > 0 && length(active - 1) <= step) --active;
       if (active == 0) break;
       take_step(step, active);
-      for (Size i = active; team_.leads() && i-- > 0 && length(i) == step + 1;) end_row(i);
+      for (Size i = active; i-- > 0 && length(i) == step + 1;)
+        if (i % team_.count == team_.index) end_row(i);
       float* swap = operand_;
       operand_ = next_;
       next_ = swap;
@@ -113,10 +114,12 @@ class ForwardRun {
 
   void take_step(Size step, Size active) {
     active_ = active;
-    if (!p_.s.projected)
-      for (Size i = 0; i < active; ++i)
+    if (!p_.s.projected) {
+      for (Size i = team_.index; i < active; i += team_.count)
         std::memcpy(operand_ + i * stride_ + p_.operand.second, p_.s.x + p_.at(row(i), step) * p_.s.inputs,
                     static_cast<std::size_t>(p_.s.inputs) * sizeof(float));
+      team_.wait();
+    }
     if constexpr (!two && read != Read::normalised)
       if (p_.norm) return take_normalised_step(step, active);
     if constexpr (two) {

@@ -1,11 +1,12 @@
 #include "run.h"
 
-#include <numeric>
 #include <stdexcept>
 #include <vector>
 
 #include "backward.h"
+#include "planning.h"
 #include "runtime.h"
+#include "sharing.h"
 #include "weight_gradients.h"
 
 namespace unspool {
@@ -46,89 +47,8 @@ constexpr CellLayout kLayouts[static_cast<int>(Cell::count)] = {
     PrototypeCell<Read::itself>::layout, PrototypeCell<Read::normalised>::layout,
     PrototypeCell<Read::squashed>::layout, MinGruCell<false>::layout, MinGruCell<true>::layout};
 
-// First counts what is needed, then hands it out: the same code runs twice.
-class Pieces {
- public:
-  explicit Pieces(float* block) : block_(block) {}
-  float* take(Size floats) {
-    float* mine = block_ ? block_ + used_ : nullptr;
-    used_ += (floats + 15) / 16 * 16;
-    return mine;
-  }
-  Size used() const { return used_; }
-
- private:
-  float* block_;
-  Size used_ = 0;
-};
-
-constexpr Size kGroupRows = 48;  // rows whose states, operands and sums still share a second-level cache
-
-struct Rows {
-  std::vector<Size> order, length, start;
-};
-
-Rows sort_rows(const Sequence& s) {
-  const auto n = static_cast<std::size_t>(s.rows);
-  Rows rows{std::vector<Size>(n), std::vector<Size>(n), std::vector<Size>(n)};
-  Size total = 0;
-  for (std::size_t b = 0; b < n; ++b) {
-    rows.length[b] = s.lengths ? s.lengths[b] : s.steps;
-    rows.start[b] = total;
-    total += rows.length[b];
-  }
-  std::iota(rows.order.begin(), rows.order.end(), Size{0});
-  std::stable_sort(rows.order.begin(), rows.order.end(),
-                   [&](Size a, Size b) { return rows.length[static_cast<std::size_t>(a)] > rows.length[static_cast<std::size_t>(b)]; });
-  return rows;
-}
-
-Plan make_plan(const Sequence& s, const Gradients& g, const Rows& rows) {
-  Plan p{};
-  p.s = s;
-  p.g = g;
-  p.cell = layout_of(s.cell);
-  p.units = padded(s.hidden, target()->width);
-  p.operand = {p.cell.r2.count() > 0 ? p.units : 0, s.projected ? 0 : s.inputs, s.hidden};
-  p.order = rows.order.data();
-  p.length = rows.length.data();
-  p.start = rows.start.data();
-  p.real_steps = std::accumulate(rows.length.begin(), rows.length.end(), Size{0});
-  const Size threads = std::max(1, s.threads);
-  const Size rounds = std::max<Size>(1, (s.rows + threads * kGroupRows - 1) / (threads * kGroupRows));
-  p.groups = std::clamp<Size>(threads * rounds, 1, std::max<Size>(1, s.rows));
-  p.group_rows = (s.rows + p.groups - 1) / p.groups;
-  p.slots = s.saved;
-  p.states = p.slots + p.real_steps * p.cell.slots * p.units;
-  p.second = p.states + (p.cell.keeps_state ? p.real_steps * p.units : 0);
-  p.first = p.second + (p.cell.second_gate >= 0 ? p.real_steps * p.units : 0);
-  p.normed = p.first + s.rows * p.units;
-  p.scale = p.normed + p.real_steps * p.cell.r1.count() * p.units;
-  p.row_extras = p.cell.extras + (s.norm ? 2 * p.cell.r1.count() : 0) + (s.norm_memory ? 2 : 0);
-  return p;
-}
-
-Size depth_of(const Plan& p, int slot) { return p.operand.end(p.cell, slot) - p.operand.begin(p.cell, slot); }
-
-// Runs `place` once to count and once to hand out.
-template <class Place>
-void with_workspace(const Place& place) {
-  Pieces counted(nullptr);
-  place(counted);
-  Pieces handed(workspace().reserve(counted.used()));
-  place(handed);
-}
-
-void take_extras(Plan& p, Pieces& pieces) {
-  p.extra = pieces.take(p.cell.extras * p.units);
-  if (!p.s.norm) return;
-  p.norm = pieces.take(2 * p.cell.slots * p.units + 16);  // never null once handed out
-  p.norm_memory = pieces.take(2 * p.units);
-}
-
 constexpr Size kFewRows = 4;             // so few, or so few rows and steps, that packing the weights takes longer
 constexpr Size kFewSums = 64;            // than what it saves
-constexpr Size kWorthSharing = 1 << 16;  // weights of a step from which two threads gain more than meeting costs
 
 // One group of rows, whose units are shared between the threads.
 void forward_few(Sequence s) {
@@ -144,17 +64,19 @@ void forward_few(Sequence s) {
   p.groups = 1;  // whatever a plan for packed weights would have chosen for so many rows
   p.group_rows = s.rows;
   const Size width = p.cell.gates * s.hidden;
-  const int members = !s.w_hh || s.norm || width * s.hidden * s.rows < kWorthSharing ? 1 : threads;
+  const int most = !s.w_hh || s.norm ? 1 : threads;
   float* scratch = nullptr;
   with_workspace([&](Pieces& pieces) {
     if (project) p.few.projection = pieces.take(s.rows * s.steps * width);
     p.bias = pieces.take(p.cell.slots * p.units);
     take_extras(p, pieces);
-    scratch = pieces.take(forward_scratch(p.cell, p.operand, p.units, p.group_rows, s.norm, members));
+    scratch = pieces.take(forward_scratch(p.cell, p.operand, p.units, p.group_rows, s.norm, most));
   });
   if (project) p.s.x = p.few.projection;
   target()->pack_forward(p);
-  together(members, [&](Team team) { target()->forward[static_cast<int>(s.cell)](p, 0, scratch, team); });
+  sharing().time(most, width * s.hidden * s.rows, [&](int members) {
+    together(members, [&](Team team) { target()->forward[static_cast<int>(s.cell)](p, 0, scratch, team); });
+  });
   workspace().release_beyond_bound();
 }
 
@@ -188,6 +110,11 @@ void weight_gradients(const Plan& p, Size threads, float* scratch, Size scratch_
 
 Workspace& workspace() {
   thread_local Workspace mine;
+  return mine;
+}
+
+Sharing& sharing() {
+  thread_local Sharing mine;
   return mine;
 }
 
@@ -231,8 +158,7 @@ void forward(const Sequence& s) {
   const Size each = forward_scratch(p.cell, p.operand, p.units, p.group_rows, s.norm);
   float* scratch = nullptr;
   with_workspace([&](Pieces& pieces) {
-    for (int slot = 0; slot < p.cell.slots; ++slot) p.panel[slot] = pieces.take(depth_of(p, slot) * (p.units + 8));
-    p.bias = pieces.take(p.cell.slots * p.units);
+    take_panels(p, pieces);
     take_extras(p, pieces);
     scratch = pieces.take(p.groups * each);
   });

@@ -7,6 +7,15 @@
 
 namespace unspool {
 
+// answers (rows, outputs) = bias + a · weightᵀ, with weights (outputs, depth) as panels.
+struct Product {
+  Size outputs, depth;
+  const float* weight;
+  const float* bias;  // or null; both only until they are packed
+  float* panels;      // padded(outputs, 16) · depth
+  float* start;       // the biases, padded with 0
+};
+
 struct Target {
   int width;  // floats of a vector: private rows are padded to whole ones
   void (*pack_forward)(const Plan&);  // without matrices where they are used as they are
@@ -19,6 +28,9 @@ struct Target {
   void (*region_forward)(const RegionCall&, const float* panels, Size row, float* scratch);
   void (*region_input_gradient)(const RegionCall&, const RegionGradients&, Size row);
   void (*region_weight_gradient)(const RegionCall&, const RegionGradients&, Size first, Size last);
+  void (*pack_product)(const Product&);
+  void (*product)(const Product&, Size rows, const float* a, Size lda, float* c, Size ldc, Team team);
+  void (*log_softmax)(float* x, Size n, float* to);
   void (*activate)(int which, const float* x, float* y, Size n);  // 0: sigmoid, 1: tanh; for tests
 };
 

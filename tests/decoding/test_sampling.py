@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from unspool import native
 from unspool.decoding import sampling
 from unspool.decoding.sampling import Sampling
 from unspool.errors import SettingError
@@ -135,3 +136,23 @@ def test_reported_log_probabilities_are_the_models_own() -> None:
 def test_what_has_no_meaning_is_refused(wrong: dict[str, Any], words: str) -> None:
     with pytest.raises(SettingError, match=words.replace("(", r"\(")):
         Sampling(**wrong)
+
+
+@pytest.mark.skipif(native.core() is None, reason="the compiled core is absent or off")
+@pytest.mark.parametrize("temperature", [1.0, 0.3, 5.0, 1e-300])
+def test_the_compiled_draw_is_the_same(temperature: float) -> None:
+    generator = np.random.default_rng(1)
+    log_probs = (generator.normal(size=(500, 37)) * 4).astype(np.float32)
+    log_probs[:, 5] = -np.inf
+    how, samples = Sampling(temperature=temperature, seed=9), np.arange(500)
+    with np.errstate(divide="ignore"):
+        wanted = sampling.choose(log_probs, np.empty((500, 0), np.int64), how, samples, 3)
+    found = sampling._choose_quickly(log_probs, how, sampling.uniforms(9, samples, 3))
+    assert found is not None and (found.tokens == wanted).all()
+    assert (found.log_probs == log_probs[np.arange(500), wanted]).all()
+    spoiled = log_probs.copy()
+    spoiled[499, 7] = np.nan
+    assert sampling._choose_quickly(spoiled, how, sampling.uniforms(9, samples, 3)) is None
+    last = np.array([1 - 2.0**-53])
+    pair = np.array([[-0.7, -0.7, -np.inf]], np.float32)
+    assert sampling._choose_quickly(pair, Sampling(), last).tokens == [1]  # type: ignore[union-attr]

@@ -10,11 +10,13 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import count
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from unspool import native
 from unspool.errors import SettingError
 from unspool.text.shuffling import mixed_keys
 
@@ -23,6 +25,7 @@ Int64 = npt.NDArray[np.int64]
 Step = Callable[[Int64, Any], tuple[Floats, Any]]
 
 PENALTY_WINDOW = 64
+DRAWN_AT_ONCE = 64  # positions whose random numbers are made together
 
 
 @dataclass(frozen=True)
@@ -100,22 +103,33 @@ def probabilities(log_probs: Floats) -> npt.NDArray[np.float64]:
     return np.asarray(shares / shares.sum(axis=1, keepdims=True))
 
 
-def draw(shares: npt.NDArray[np.float64], uniform: npt.NDArray[np.float64]) -> Int64:
-    """The token of each row where the running sum of its shares passes `uniform` (S,), in [0, 1)."""
+def draw(shares: npt.NDArray[np.float64], uniform: Floats) -> Int64:
+    """The token of each row where the running sum of its shares passes `uniform` (S,), in [0, 1), times their sum."""
     running = np.cumsum(shares, axis=1)
-    chosen = (running <= uniform[:, None] * running[:, -1:]).sum(axis=1)
-    last = shares.shape[1] - 1 - np.argmax(shares[:, ::-1] > 0, axis=1)  # rounding must not pass the last possible one
-    return np.asarray(np.minimum(chosen, last), np.int64)
+    passed = uniform * running[:, -1]
+    if len(running) == 1:
+        chosen = running[0].searchsorted(passed, side="right")
+    else:
+        chosen = (running > passed[:, None]).argmax(axis=1)
+    for row in np.flatnonzero(passed >= running[:, -1]):  # rounding must not pass the last possible one
+        chosen[row] = np.flatnonzero(shares[row])[-1]
+    return np.asarray(chosen, np.int64)
 
 
-def uniforms(seed: int, samples: Int64, position: int) -> npt.NDArray[np.float64]:
-    """A number in [0, 1) for each sample at a position; equal arguments give equal numbers for ever."""
-    keys = mixed_keys(samples.astype(np.uint64) << np.uint64(40) | np.uint64(position), seed, 1)
+def uniforms(seed: int, samples: Int64, position: int | Int64) -> Floats:
+    """A number in [0, 1) for each sample at a position, or (P, S) at positions (P, 1); equal arguments give equal
+    numbers for ever."""
+    positions = np.asarray(position, np.uint64)
+    keys = mixed_keys(samples.astype(np.uint64) << np.uint64(40) | positions, seed, 1)
     return (keys >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
 def choose(log_probs: Floats, seen: Int64, how: Sampling, samples: Int64, position: int) -> Int64:
     """The next token of each row of log_probs (S, V); seen (S, N): the last tokens, for the penalty."""
+    return _choose(log_probs, seen, how, uniforms(how.seed, samples, position))
+
+
+def _choose(log_probs: Floats, seen: Int64, how: Sampling, uniform: Floats) -> Int64:
     log_probs = penalise(log_probs, seen, how.repetition_penalty)
     if how.temperature == 0:
         return np.asarray(log_probs.argmax(axis=1), np.int64)
@@ -124,7 +138,17 @@ def choose(log_probs: Floats, seen: Int64, how: Sampling, samples: Int64, positi
     away = np.subtract(log_probs, log_probs.max(axis=1, keepdims=True), dtype=np.float64)
     with np.errstate(over="ignore"):  # a tiny temperature makes far tokens -inf, which is what it means
         log_probs = away / how.temperature
-    return draw(probabilities(keep_top_p(log_probs, how.top_p)), uniforms(how.seed, samples, position))
+    return draw(np.exp(keep_top_p(log_probs, how.top_p)), uniform)
+
+
+def _choose_quickly(log_probs: Floats, how: Sampling, uniform: Floats) -> Chosen | None:
+    """The same and what goes with it from the compiled core, where nothing but the temperature is to be regarded."""
+    plain = how.repetition_penalty == 1 and how.top_k is None and how.top_p == 1 and how.temperature > 0
+    core = native.core() if plain and log_probs.dtype == np.float32 and log_probs.flags.c_contiguous else None
+    if core is None:
+        return None
+    chosen = Chosen(np.empty(len(log_probs), np.int64), np.empty(len(log_probs), np.float32))
+    return chosen if core.draw(log_probs, uniform, how.temperature, *chosen) else None
 
 
 def sample(step: Step, first: Floats, state: Any, how: Sampling, *, first_sample: int = 0) -> Iterator[Chosen]:
@@ -134,14 +158,17 @@ def sample(step: Step, first: Floats, state: Any, how: Sampling, *, first_sample
     first_sample: number of the first row, where samples are made in several batches.
     """
     log_probs = first
+    rows = np.arange(len(first))
     samples = np.arange(first_sample, first_sample + len(first), dtype=np.int64)
     recent: deque[Int64] = deque(maxlen=PENALTY_WINDOW)
     nothing = np.empty((len(first), 0), np.int64)
-    position = 0
-    while True:
-        seen = np.stack(recent, axis=1) if recent and how.repetition_penalty != 1 else nothing
-        tokens = choose(log_probs, seen, how, samples, position)
-        yield Chosen(tokens, log_probs[np.arange(len(tokens)), tokens])
-        recent.append(tokens)
-        position += 1
-        log_probs, state = step(tokens, state)
+    for begin in count(0, DRAWN_AT_ONCE):
+        for uniform in uniforms(how.seed, samples, np.arange(begin, begin + DRAWN_AT_ONCE)[:, None]):
+            chosen = _choose_quickly(log_probs, how, uniform)
+            if chosen is None:
+                seen = np.stack(recent, axis=1) if recent and how.repetition_penalty != 1 else nothing
+                tokens = _choose(log_probs, seen, how, uniform)
+                chosen = Chosen(tokens, log_probs[rows, tokens])
+            yield chosen
+            recent.append(chosen.tokens)
+            log_probs, state = step(chosen.tokens, state)

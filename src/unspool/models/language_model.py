@@ -13,6 +13,7 @@ from unspool import nn
 from unspool.config import Settings
 from unspool.nn.recurrent import Recurrent
 from unspool.ops.cross_entropy import linear_cross_entropy
+from unspool.ops.stepper import Stepper
 
 State = tuple[Tensor, ...]
 
@@ -89,6 +90,17 @@ class LanguageModel(torch_nn.Module):
             return self.output.log_prob(hidden)
         return functional.log_softmax(self._logits(hidden), dim=-1)
 
+    def stepper(self) -> Stepper | None:
+        """Steps of the recurrent layers and the products after them with the weights as they are now, which its
+        log_softmax turns into what `log_probs` says; None where the compiled core does not take the model."""
+        output = self.output
+        if isinstance(output, torch_nn.AdaptiveLogSoftmaxWithLoss):
+            return None
+        linear = cast(torch_nn.Linear, output)
+        weight = self.embedding.weight
+        products = output.products(weight) if isinstance(output, TiedOutput) else [(linear.weight, linear.bias)]
+        return self.layer.stepper(products)
+
     def loss(self, batch: Batch) -> Tensor:
         """Mean cross-entropy of the chunk, in nats a token; the state after it is kept for the next one."""
         assert self.carried is not None
@@ -143,6 +155,11 @@ class TiedOutput(torch_nn.Module):
 
     def forward(self, hidden: Tensor, weight: Tensor) -> Tensor:
         return functional.linear(self.projection(hidden), self.rows(weight), self.bias)
+
+    def products(self, weight: Tensor) -> list[tuple[Tensor, Tensor | None]]:
+        """The same as (weight, bias) of each product."""
+        first = [(self.projection.weight, None)] if isinstance(self.projection, torch_nn.Linear) else []
+        return [*first, (self.rows(weight), self.bias)]
 
 
 def _start_as_torch(layer: Recurrent) -> None:

@@ -22,6 +22,7 @@ from unspool.ops.call import State
 from unspool.ops.layouts import CELLS, parameter_shapes
 from unspool.ops.lengths import check_lengths
 from unspool.ops.reference import Trace
+from unspool.ops.stepper import Stepper
 
 LayerState = Tensor | tuple[Tensor, ...]
 
@@ -197,10 +198,26 @@ class Recurrent(nn.Module):
     def _native_step(self, x: Tensor, state: LayerState | None) -> tuple[Tensor, LayerState]:
         shape = (self.num_layers, x.shape[0], self.hidden_size)
         parts = [x.new_zeros(shape) for _ in self.layout.states] if state is None else _parts_of(state)
-        parameters = self._parameters
-        layers = [{name: cast(Tensor, parameters[own]) for name, own in names.items()} for names in self._names]
-        y, after = compiled.step(self.layout, x, parts, layers, keep_share=self.zoneout, **self._cell_options())
+        options = self._cell_options()
+        y, after = compiled.step(self.layout, x, parts, self._weights(), keep_share=self.zoneout, **options)
         return y, after if len(after) > 1 else after[0]
+
+    def stepper(self, products: Sequence[tuple[Tensor, Tensor | None]] = ()) -> Stepper | None:
+        """Steps in evaluation with the weights as they are now: quicker than `step`, whose weights may change at any
+        time. None where the compiled core is absent or does not take such layers.
+
+        products: (weight (O, D), bias (O) or None) of dense layers to be computed after these.
+        """
+        weight = self._parameters[next(iter(self._names[0].values()))]
+        usual = not (self.bidirectional or self.layer_norm or self.residual)
+        if not usual or weight is None or weight.dtype != torch.float32 or not compiled.steps(self.layout, weight):
+            return None
+        return Stepper(self.layout, self._weights(), products, keep_share=self.zoneout, **self._cell_options())
+
+    def _weights(self) -> list[dict[str, Tensor]]:
+        """The parameters of each layer and direction, by the names of `ops.layouts`."""
+        parameters = self._parameters
+        return [{name: cast(Tensor, parameters[own]) for name, own in names.items()} for names in self._names]
 
     def trace(
         self, input: Tensor, state: LayerState | None = None, lengths: Tensor | Sequence[int] | None = None

@@ -48,9 +48,14 @@ class _Options:
     @property
     def cell(self) -> str:
         """The kernels' name of the cell."""
-        if self.layout.name == "rnn":
-            return f"rnn_{self.nonlinearity}"
-        return "gru_reset_before" if self.layout.name == "gru" and not self.reset_after else self.layout.name
+        return kernel_name(self.layout, self.nonlinearity, self.reset_after)
+
+
+def kernel_name(layout: CellLayout, nonlinearity: str, reset_after: bool) -> str:
+    """The kernels' name of a cell with its settings."""
+    if layout.name == "rnn":
+        return f"rnn_{nonlinearity}"
+    return "gru_reset_before" if layout.name == "gru" and not reset_after else layout.name
 
 
 def takes(call: Call) -> bool:
@@ -139,8 +144,7 @@ def step(
     than the products. The native entry still checks everything that it reads.
     """
     options = _Options(layout, False, nonlinearity, reset_after, keep_share, 0)
-    # Few rows take less time than a second thread may take to wake up: on a busy machine, a thousand times less.
-    threads = 1 if x.shape[0] <= 4 else torch.get_num_threads()
+    threads = torch.get_num_threads()
     forward, cell = _core().recurrent_forward, options.cell
     x = x.contiguous().unsqueeze(1)
     before = [part.contiguous().unbind() for part in state]

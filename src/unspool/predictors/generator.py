@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import repeat
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 import safetensors.numpy
 import torch
 
 from unspool.config import Settings
-from unspool.decoding.sampling import Floats, Int64, Sampling, sample
+from unspool.decoding.sampling import Floats, Int64, Sampling, Step, sample
 from unspool.errors import ModelFileError, UsageError, shorten
 from unspool.models.language_model import LanguageModel, State
 from unspool.predictors import folder as folders
@@ -28,8 +29,7 @@ from unspool.training import language
 PROMPT_STEPS = 512
 
 
-@dataclass(frozen=True)
-class Token:
+class Token(NamedTuple):
     """One generated token: its id, its text, and the model's own log-probability of it."""
 
     id: int
@@ -85,6 +85,21 @@ class GeneratorPredictor(Predictor):
         hidden, state = self.network.step(torch.from_numpy(tokens), state)
         return self._shown(hidden), state
 
+    def quick_step(self) -> Step:
+        """`step` with the weights as they are now, packed once: for a run of many steps. Its state is made of numpy's
+        arrays and may begin as `read` left it."""
+        stepper = self.network.stepper()
+        if stepper is None:
+            return self.step
+        vectors, silent = self.network.embedding.weight.detach().numpy(), self._silent()
+
+        def step(tokens: Int64, state: Any) -> tuple[Floats, Any]:
+            parts = [part.numpy() if isinstance(part, torch.Tensor) else part for part in state]
+            found, state = stepper(vectors[tokens], parts, log_softmax=True)
+            return _allowed(found, silent), state
+
+        return step
+
     @torch.inference_mode()
     def read(self, ids: Int64, state: State) -> tuple[Floats, State]:
         """ids (S, T), the state → log-probabilities (S, V) after the last of them, and the state there."""
@@ -113,20 +128,19 @@ class GeneratorPredictor(Predictor):
         """At most `length` tokens after `ids`, a list with one for each sample at a time; None where a document has
         ended, or for the rest of a character whose bytes are not complete."""
         first, state = self.read(ids[None], self.network.no_state(1))
-        state = tuple(part.repeat_interleave(samples, dim=1) for part in state)
+        state = tuple(part.repeat_interleave(samples, dim=1).contiguous() for part in state)
         texts: dict[int, str] = {}
         spellers = [self.speller(ids, texts) for _ in range(samples)]
         ended = np.zeros(samples, bool)
-        chosen = sample(self.step, np.repeat(first, samples, axis=0), state, how, first_sample=first_sample)
+        chosen = sample(self.quick_step(), np.repeat(first, samples, axis=0), state, how, first_sample=first_sample)
         for _, (tokens, log_probs) in zip(range(length), chosen, strict=False):
-            if self.ends:
-                ended |= tokens == START
-            yield [
-                None if over else Token(token, speller.add(token), log_prob)
-                for over, speller, token, log_prob in zip(
-                    ended, spellers, tokens.tolist(), log_probs.tolist(), strict=True
-                )
-            ]
+            ids_made = tokens.tolist()
+            made = _tokens(ids_made, _spell(spellers, ids_made), log_probs.tolist())
+            if not self.ends:
+                yield made
+                continue
+            ended |= tokens == START
+            yield [None if over else token for over, token in zip(ended.tolist(), made, strict=True)]
             if ended.all():
                 return
 
@@ -187,13 +201,11 @@ class GeneratorPredictor(Predictor):
 
     def _shown(self, hidden: torch.Tensor) -> Floats:
         """Log-probabilities (S, V) of what may be said next, from hidden (S, D)."""
-        found: Floats = self.network.log_probs(hidden).numpy()
-        found[:, UNKNOWN] = -np.inf
-        if self.running and self.tokenizer.reversible:
-            found[:, PADDING] = -np.inf  # the end of the whole corpus is nothing to be said
-        if np.isnan(found).any():
-            raise ModelFileError("the model's answers are not numbers: its weights are finite but far too large")
-        return found
+        return _allowed(self.network.log_probs(hidden).numpy(), self._silent())
+
+    def _silent(self) -> list[int]:
+        """Ids that are never said: what is unknown, and in running text the end of the whole corpus."""
+        return [UNKNOWN, PADDING] if self.running and self.tokenizer.reversible else [UNKNOWN]
 
     def _unknown(self, prompt: str, ids: Any) -> list[str]:
         if not (ids == UNKNOWN).any():
@@ -201,3 +213,24 @@ class GeneratorPredictor(Predictor):
         pieces = list(prompt) if self.tokenizer.level == "char" else prompt.split()
         found = dict.fromkeys(piece for piece in pieces if (self.tokenizer.encode(piece) == UNKNOWN).any())
         return list(found)
+
+
+def _spell(spellers: Sequence[Speller], ids: Sequence[int]) -> list[str]:
+    """The text that each sample's token adds."""
+    if spellers[0].by_itself:
+        return [spellers[0].add(token) for token in ids]
+    return [speller.add(token) for speller, token in zip(spellers, ids, strict=True)]
+
+
+def _tokens(*parts: Sequence[Any]) -> list[Token | None]:
+    """Token(…) of each column; without a Python call for each, which many samples side by side would feel."""
+    return list(map(tuple.__new__, repeat(Token), zip(*parts, strict=True)))
+
+
+def _allowed(log_probs: Floats, silent: list[int]) -> Floats:
+    """log_probs (S, V), changed in place. Raises ModelFileError when they are not numbers."""
+    for token in silent:
+        log_probs[:, token] = -np.inf
+    if np.isnan(log_probs.max()):
+        raise ModelFileError("the model's answers are not numbers: its weights are finite but far too large")
+    return log_probs

@@ -25,6 +25,11 @@ class Speller:
         self._held: list[int] = []
         self._before = "\n"
 
+    @property
+    def by_itself(self) -> bool:
+        """Whether a token's text is the same whatever stands before it."""
+        return not (self._bytes or self._words)
+
     def add(self, token_id: int) -> str:
         """The text that the id adds; may be empty while the bytes of a character are not complete."""
         if token_id == START:
