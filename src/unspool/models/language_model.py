@@ -72,11 +72,10 @@ class LanguageModel(torch_nn.Module):
     def forward(self, ids: Tensor, state: State, lengths: Tensor | None = None) -> tuple[Tensor, State]:
         """ids (B, T), state, lengths (B,) → hidden (B, T, D), which `log_probs` takes, and the state after."""
         types, given = self._types(), state if len(state) > 1 else state[0]
-        if self.training and self.settings.embedding_dropout:
-            embedded = self.embedding_dropout(functional.embedding(ids, types))  # (B, T, E)
-            y, after = self.layer(embedded, given, lengths=lengths)
-        else:  # equal tokens have equal vectors here
+        if self.training and not self.settings.embedding_dropout:  # equal tokens have equal vectors
             y, after = self.layer.over_tokens(ids, lambda some: functional.embedding(some, types), given, lengths)
+        else:
+            y, after = self.layer(self.embedding_dropout(functional.embedding(ids, types)), given, lengths=lengths)
         return self.dropout(y), (after,) if isinstance(after, Tensor) else after
 
     def step(self, ids: Tensor, state: State) -> tuple[Tensor, State]:

@@ -20,13 +20,20 @@ _MANY_LABELS: dict[str, Any] = {
 }  # fmt: skip
 _MANY_LABELS_CNN: dict[str, Any] = {"learning_rate": 5e-3, "dropout": 0.2, "embedding_dropout": 0.2}
 _CNN_RECURRENT: dict[str, Any] = _RECURRENT
-_QUICK_WRITER: dict[str, Any] = {"hidden": 256, "learning_rate": 5e-3, "dropout": 0.1, "average": 0.99}
+_QUICK_WRITER: dict[str, Any] = {
+    "hidden": 256,
+    "learning_rate": 5e-3,
+    "dropout": 0.1,
+    "embedding_dropout": 0.0,
+    "average": 0.99,
+}
 _WORD_WRITER: dict[str, Any] = {
     "tied": True,
     "embedding": 256,
     "hidden": 400,
     "learning_rate": 3e-3,
     "dropout": 0.4,
+    "embedding_dropout": 0.0,
     "type_dropout": 0.1,
     "chunk": 35,
 }
@@ -115,7 +122,8 @@ def _tag(model: str) -> dict[str, Any]:
 
 def _generate(_model: str) -> dict[str, Any]:
     return {
-        "embedding": 128, "hidden": 512, "learning_rate": 4e-3, "dropout": 0.5, "warmup": 0.02, "average": 0.995,
+        "embedding": 128, "hidden": 512, "learning_rate": 4e-3, "dropout": 0.5, "embedding_dropout": 0.1, "warmup": 0.02,
+        "average": 0.995,
     }  # fmt: skip
 
 
