@@ -51,7 +51,7 @@ def test_a_text_in_pieces_is_the_text_at_once(model: str) -> None:
 
 @pytest.mark.parametrize("model", CELLS)
 def test_loss_carries_the_state_but_no_gradient(model: str) -> None:
-    network = make(model, streams=3, dropout=0.0)
+    network = make(model, streams=3, dropout=0.0, embedding_dropout=0.0)
     block = ids(3, 9)
     chunks = [Batch(block[:, :4], block[:, 1:5], True), Batch(block[:, 4:8], block[:, 5:9], False)]
     network.loss(chunks[0])
@@ -69,7 +69,7 @@ def test_loss_carries_the_state_but_no_gradient(model: str) -> None:
 
 
 def test_adaptive_softmax_is_a_distribution_and_its_loss_the_mean_of_it() -> None:
-    network = make(streams=3, adaptive=True, dropout=0.0)
+    network = make(streams=3, adaptive=True, dropout=0.0, embedding_dropout=0.0)
     loss = network.loss(Batch(ids()[:, :4], ids()[:, 1:5]))
     hidden, _ = network(ids()[:, :4], network.no_state(3))
     log_probs = network.log_probs(hidden.flatten(0, 1))

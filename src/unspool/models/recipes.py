@@ -122,8 +122,8 @@ def _tag(model: str) -> dict[str, Any]:
 
 def _generate(_model: str) -> dict[str, Any]:
     return {
-        "embedding": 128, "hidden": 512, "learning_rate": 4e-3, "dropout": 0.5, "embedding_dropout": 0.1, "warmup": 0.02,
-        "average": 0.995,
+        "embedding": 128, "hidden": 512, "learning_rate": 4e-3, "dropout": 0.5, "embedding_dropout": 0.1,
+        "warmup": 0.02, "average": 0.995,
     }  # fmt: skip
 
 
