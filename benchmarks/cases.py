@@ -109,8 +109,9 @@ def bidirectional_case(against: str) -> Case:
     return Case(f"bidirectional lstm 2x{hidden} infer B1 T{steps}", gflop, against, runs)
 
 
-def streaming_case(against: str) -> Case:
-    """One step of an LSTM 2 x 256 on one row, its state carried on."""
+def streaming_case(against: str, *, packed: bool = False) -> Case:
+    """One step of an LSTM 2 x 256 on one row; packed: by `layer.stepper()`, with the weights of one moment, as
+    onnxruntime has them, too."""
     hidden = 256
     gflop = 2 * 2 * 4 * hidden * (hidden + hidden) / 1e9
 
@@ -119,9 +120,12 @@ def streaming_case(against: str) -> Case:
         mine = ours.LSTM(hidden, hidden, 2, batch_first=True)
         theirs = nn.LSTM(hidden, hidden, 2, batch_first=True)
 
+        stepper = mine.stepper() if packed else None
+        arrays = x.numpy(), tuple(part.numpy() for part in state)
+
         def our_step() -> None:
             with torch.inference_mode():
-                mine.step(x, state)
+                mine.step(x, state) if stepper is None else stepper(*arrays)
 
         def their_step() -> None:
             with torch.inference_mode():
@@ -130,7 +134,7 @@ def streaming_case(against: str) -> Case:
         other = others.onnx_run(mine, x[:, None]) if against == "onnxruntime" else their_step
         return {"ours": our_step, "other": other}
 
-    return Case(f"one step lstm 2x{hidden} B1", gflop, against, runs)
+    return Case(f"one step lstm 2x{hidden} B1{' packed' * packed}", gflop, against, runs)
 
 
 SHAPES = ((64, 500, 50, 100), (64, 200, 128, 128), (32, 100, 256, 256), (64, 64, 512, 512))
@@ -148,4 +152,6 @@ CASES = (
     bidirectional_case("onnxruntime"),
     streaming_case("torch"),
     streaming_case("onnxruntime"),
+    streaming_case("torch", packed=True),
+    streaming_case("onnxruntime", packed=True),
 )
