@@ -31,7 +31,6 @@ from unspool.text.readers import Pairs
 from unspool.text.splitting import split
 from unspool.text.tokenizers import DEFAULTS, Tokenizer, train_tokenizer
 from unspool.training.callbacks import Callback
-from unspool.training.checkpoint import Progress
 from unspool.training.trainer import Trainer, memory_errors
 from unspool.training.translation import EncodedPairs, TranslatorData
 
@@ -230,9 +229,3 @@ def _encode(
     if not left:
         return ids, pairs
     return EncodedPairs(ids.source.take(kept), ids.target.take(kept)), _take(pairs, kept.tolist())
-
-
-def _standing(progress: Progress) -> str:
-    if progress.finished:
-        return f"training had ended after epoch {progress.epoch}: the model is measured and written again"
-    return f"from step {progress.step:,}, in epoch {progress.epoch + 1}"
