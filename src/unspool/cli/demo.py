@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
 
+from unspool.cli.demos.common import fetch_or
 from unspool.cli.output import note, result, stderr_console
 from unspool.errors import UsageError, nearest, shorten
 
@@ -97,11 +98,7 @@ def demo(
 def _corpus() -> tuple[str, Path]:
     from unspool import corpora
 
-    try:
-        return "film-reviews", corpora.fetch("film-reviews", notice=note)
-    except corpora.CorpusError as error:
-        note(f"{error}\nno film reviews: using {corpora.OFFLINE_CLASSIFY}, which ships with Python")
-        return corpora.OFFLINE_CLASSIFY, corpora.fetch(corpora.OFFLINE_CLASSIFY, notice=note)
+    return fetch_or("film-reviews", corpora.OFFLINE_CLASSIFY, "film reviews")
 
 
 def _table(finished: list[tuple[str, Finished]]) -> None:

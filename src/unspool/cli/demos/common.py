@@ -33,6 +33,17 @@ class Row:
     baseline: Mapping[str, Any] | None = None
 
 
+def fetch_or(name: str, stand_in: str, lacking: str) -> tuple[str, Path]:
+    """Name and file of a corpus, or of the `stand_in` that ships with Python where there is no network."""
+    from unspool import corpora
+
+    try:
+        return name, corpora.fetch(name, notice=note)
+    except corpora.CorpusError as error:
+        note(f"{error}\nno {lacking}: using {stand_in}, which ships with Python")
+        return stand_in, corpora.fetch(stand_in, notice=note)
+
+
 def find_data(data: str, *, labels: int | None = None) -> LabelledTexts:
     """The labelled texts of a file, a folder or a corpus; DataError when there are not as many `labels` as needed."""
     from unspool import corpora

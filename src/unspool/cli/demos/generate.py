@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from unspool.cli.demos.common import fetch_or
 from unspool.cli.generate import generate as write
 from unspool.cli.output import note, result, stderr_console
 from unspool.errors import UsageError, shorten
@@ -33,11 +34,7 @@ def generate(*, out: Path = Path("generate.unspool"), minutes: float = 3.0, leng
 
     if out.exists():
         raise UsageError(f"{shorten(out, 300)} exists: choose another --out, or remove it")
-    try:
-        path = corpora.fetch("shakespeare", notice=note)
-    except corpora.CorpusError as error:
-        note(f"{error}\nno Shakespeare: using {corpora.OFFLINE_GENERATE}, which ships with Python")
-        path = corpora.fetch(corpora.OFFLINE_GENERATE, notice=note)
+    _, path = fetch_or("shakespeare", corpora.OFFLINE_GENERATE, "Shakespeare")
     request = Request(path, {"task": "generate", "minutes": minutes, "seed": seed})
     finished = run.start(request, out, callbacks=(ProgressBar(stderr_console()),), notice=note)
     figures, baseline = finished.outcome.validation, finished.outcome.baseline

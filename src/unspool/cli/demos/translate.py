@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from unspool.cli.demos.common import fetch_or
 from unspool.cli.output import note, result, stderr_console
 from unspool.errors import UsageError, shorten
 
@@ -53,11 +54,7 @@ def translate(*, out: Path = Path("translate.unspool"), minutes: float = 4.0, se
 def _corpus() -> tuple[str, Path]:
     from unspool import corpora
 
-    try:
-        return "pronunciations", corpora.fetch("pronunciations", notice=note)
-    except corpora.CorpusError as error:
-        note(f"{error}\nno dictionary: using {corpora.OFFLINE_TRANSLATE}, which ships with Python")
-        return corpora.OFFLINE_TRANSLATE, corpora.fetch(corpora.OFFLINE_TRANSLATE, notice=note)
+    return fetch_or("pronunciations", corpora.OFFLINE_TRANSLATE, "dictionary")
 
 
 def _held_out(request: Any) -> Pairs:
