@@ -14,6 +14,7 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
+from benchmarks import isa
 from benchmarks.timing import alternate
 from unspool.decoding.sampling import Sampling
 from unspool.models.language_model import LanguageModel
@@ -65,7 +66,9 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=5.0, help="time for each side of a case")
     parser.add_argument("--hidden", type=int, default=256)
     parser.add_argument("--layers", type=int, default=2)
+    isa.add_option(parser)
     options = parser.parse_args()
+    isa.hold(options.isa)
     model = predictor(options.hidden, options.layers)
     for streams in (1, 8, 64):
         times = alternate({"ours": ours(model, streams), "torch": plain(model, streams)}, seconds=options.seconds)

@@ -15,6 +15,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from benchmarks import isa
 from benchmarks.timing import alternate
 from unspool.models.language_model import Batch, LanguageModel
 from unspool.models.recipes import settle
@@ -66,7 +67,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true", help="one JSON object a line instead of a table")
     parser.add_argument("--seconds", type=float, default=8.0, help="time for each side of a case")
+    isa.add_option(parser)
     options = parser.parse_args()
+    isa.hold(options.isa)
     for layers, hidden, streams, chunk in SHAPES:
         settings = settle({"task": "generate", "level": "char", "layers": layers, "hidden": hidden, "dropout": 0.0})
         network = LanguageModel(settings, CHARACTERS, streams=streams)

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 
-from benchmarks import cases
+from benchmarks import cases, isa
 from benchmarks.timing import alternate, peak_gflops
 
 WIDTHS = (64, 9, 13, 9, 7, 7, 6)  # of the printed columns
@@ -55,7 +55,9 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="one JSON object a line instead of a table")
     parser.add_argument("--only", default="", help="only the cases whose name, or other side, holds this word")
     parser.add_argument("--seconds", type=float, default=1.5, help="time for each side of a case")
+    isa.add_option(parser)
     options = parser.parse_args()
+    isa.hold(options.isa)
     chosen = [case for case in cases.CASES if options.only in f"{case.name} {case.against}"]
     if not chosen:
         sys.exit(f"no case has {options.only!r} in its name")

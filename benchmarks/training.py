@@ -23,6 +23,7 @@ import torch
 from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence
 
+from benchmarks import isa
 from benchmarks.layers import show
 from benchmarks.timing import Run, alternate, peak_gflops
 from unspool import nn as ours
@@ -90,11 +91,11 @@ def row(case: str, other: str, times: dict[str, float], gflops: float, runs: int
 def whole_run(path: Path) -> dict[str, object]:
     """`unspool train` twice, ours and torch's layers; the case names both validation accuracies."""
     times, accuracies = {}, {}
-    for side, isa in (("ours", ""), ("other", "off")):
+    for side, forced in (("ours", os.environ.get("UNSPOOL_ISA", "")), ("other", "off")):
         with tempfile.TemporaryDirectory() as folder:
             started = time.perf_counter()
             command = [sys.executable, "-m", "unspool", "train", str(path), "--out", f"{folder}/model"]
-            environment = {**os.environ, "UNSPOOL_ISA": isa}
+            environment = {**os.environ, "UNSPOOL_ISA": forced}
             told = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
             times[side] = 1000 * (time.perf_counter() - started)
         found = re.findall(r"accuracy\D*(0?\.\d+)", told.stdout + told.stderr)
@@ -111,7 +112,9 @@ def main() -> None:
     parser.add_argument("--batches", type=int, default=8, help="how many batches of the epoch to run over")
     parser.add_argument("--seconds", type=float, default=5.0, help="time for each side of a case")
     parser.add_argument("--whole", action="store_true", help="whole runs of `unspool train`, too")
+    isa.add_option(parser)
     options = parser.parse_args()
+    isa.hold(options.isa)
     show(token_rows(real_batches(options.data, options.batches), options.seconds), options.json)
     if options.whole:
         show(iter([whole_run(options.data)]), options.json)
