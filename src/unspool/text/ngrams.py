@@ -17,7 +17,8 @@ Keys = npt.NDArray[np.uint64]
 
 _BASE = 0x9E3779B97F4A7C15 | 1
 _MASK = 2**64 - 1
-PIECE = 2**22
+PIECE = 2**18  # ids, whose keys stay in the second-level cache
+_SIEVE = 2**16 - 1
 DISCOUNT = 0.75
 
 
@@ -42,26 +43,26 @@ def ngram_keys(ids: Int64, n: int) -> Keys:
 
 def seen_share(sample: Int64, pieces: Callable[[], Iterator[Int64]], n: int) -> float:
     """The share of the sample's n-grams that also stand in the corpus; 0 when the sample is shorter than n."""
-    wanted = ngram_keys(sample, n)
-    if not wanted.size:
-        return 0.0
-    seen = np.zeros(wanted.size, bool)
+    seen = np.zeros(max(0, len(sample) - n + 1), bool)
     for piece in pieces():
-        seen |= np.isin(wanted, ngram_keys(piece, n))
-    return float(seen.mean())
+        seen |= _seen(sample, piece, n)
+    return float(seen.mean()) if seen.size else 0.0
 
 
 def longest_run(sample: Int64, pieces: Callable[[], Iterator[Int64]]) -> tuple[int, int]:
-    """(length, place in the sample) of the longest run of ids that also stands in the corpus."""
+    """(length, place in the sample) of the longest run of ids that also stands in the corpus, read once."""
     length, place = 0, 0
-    low, high = 1, len(sample)
-    while low <= high:  # runs of length n are there whenever longer ones are
-        middle = (low + high) // 2
-        found = _first_seen(sample, pieces, middle)
-        if found is None:
-            high = middle - 1
-        else:
-            length, place, low = middle, found, middle + 1
+    for piece in pieces():
+        if not _seen(sample, piece, length + 1).any():
+            continue
+        low, high = length + 1, min(len(sample), len(piece))
+        while low <= high:  # runs of length n are there whenever longer ones are
+            middle = (low + high) // 2
+            places = np.flatnonzero(_seen(sample, piece, middle))
+            if places.size:
+                length, place, low = middle, int(places[0]), middle + 1
+            else:
+                high = middle - 1
     return length, place
 
 
@@ -101,10 +102,9 @@ def _look_up(keys: Keys, values: Int64, wanted: Keys) -> Int64:
     return np.where(keys[places] == wanted, values[places], 0).astype(np.int64)
 
 
-def _first_seen(sample: Int64, pieces: Callable[[], Iterator[Int64]], n: int) -> int | None:
-    wanted = ngram_keys(sample, n)
-    for piece in pieces():
-        places = np.flatnonzero(np.isin(wanted, ngram_keys(piece, n)))
-        if places.size:
-            return int(places[0])
-    return None
+def _seen(sample: Int64, piece: Int64, n: int) -> npt.NDArray[np.bool_]:
+    """Which of the sample's n-grams stand in the piece."""
+    wanted, keys = ngram_keys(sample, n), ngram_keys(piece, n)
+    likely = np.zeros(_SIEVE + 1, bool)  # all but a few keys of a long piece fall through, so that none need be sorted
+    likely[wanted & np.uint64(_SIEVE)] = True
+    return np.isin(wanted, keys[likely[keys & np.uint64(_SIEVE)]])
