@@ -43,7 +43,7 @@ def _fold(data, train, test, given, vectors, k):  # type: ignore[no-untyped-def]
     names = {label: i for i, label in enumerate(prepared.labels)}
     asked = [data.texts[i] for i in test]
     truth = np.array([names[data.labels[i]] for i in test])
-    linear = bow.fit(texts, np.array([names[label] for label in labels]))
+    linear = bow.fit(texts, np.array([names[label] for label in labels]), len(names))
     row = {
         "fold": k,
         "accuracy": float((outcome.predictor.log_probabilities(asked).argmax(1) == truth).mean()),

@@ -133,6 +133,7 @@ class Settings(BaseModel):
         1.0, gt=0, le=1, description="With --from: rate of a layer as a share of the rate of the layer above it"
     )
     label_smoothing: Share = Field(0.0, description="Share of each target given to all labels")
+    blend: Share = Field(0.0, description="Share of the linear baseline in the answer, .5 for the mean of both")
     batch_size: int = Field(32, ge=1, le=2**20, description="Texts (to generate: parallel streams) per step")
     chunk: int = Field(64, ge=1, le=2**16, description="Tokens of truncated back-propagation")
     epochs: int | None = Field(
@@ -175,7 +176,7 @@ _OF_DECODER = frozenset(("hidden", "reset_after", "recurrent_dropout", "zoneout"
 _CLASSIFY, _TAG = frozenset(("classify",)), frozenset(("tag",))
 _GENERATE, _TRANSLATE = frozenset(("generate",)), frozenset(("translate",))
 _TASKS_ONLY: dict[str, frozenset[str]] = {
-    **dict.fromkeys(("keep", "pooling", "pool_size", "region_sizes", "max_norm"), _CLASSIFY),
+    **dict.fromkeys(("keep", "pooling", "pool_size", "region_sizes", "max_norm", "blend"), _CLASSIFY),
     **dict.fromkeys(("gradual_unfreezing", "layer_decay"), _CLASSIFY),
     "label_smoothing": _CLASSIFY | _TRANSLATE,
     "vectors_mode": _CLASSIFY | _TAG,

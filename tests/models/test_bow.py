@@ -33,7 +33,7 @@ def test_answers_are_the_pipelines(classes: int, level: str, min_count: int, low
     truth = np.arange(60) % classes
     kinds = {"word": {"ngram_range": (1, 2)}, "char": {"ngram_range": (1, 3), "analyzer": "char"}}
     reference = by_hand(TEXTS, truth, min_df=min_count, lowercase=lowercase, **kinds[level])
-    found = bow.fit(TEXTS, truth, level=level, min_count=min_count, lowercase=lowercase)
+    found = bow.fit(TEXTS, truth, classes, level=level, min_count=min_count, lowercase=lowercase)
     expected = reference.predict_proba([*TEXTS, *NEW])
     np.testing.assert_allclose(np.exp(found.log_probabilities([*TEXTS, *NEW])), expected, atol=1e-5)
 
@@ -41,10 +41,19 @@ def test_answers_are_the_pipelines(classes: int, level: str, min_count: int, low
 @pytest.mark.parametrize("truth", [[0, 0, 0, 1], [0, 0, 2, 1]])
 @pytest.mark.parametrize("texts", [["a b", "c d", "e f", "g h"], ["", "", "", ""], ["aa", "bb", "cc", "dd"]])
 def test_without_a_frequent_ngram_the_shares_decide(texts: list[str], truth: list[int]) -> None:
-    found = bow.fit(texts, np.array(truth), min_count=2)
+    found = bow.fit(texts, np.array(truth), max(truth) + 1, min_count=2)
     answers = found.log_probabilities(["aa", "something else"])
     assert answers.argmax(axis=1).tolist() == [0, 0]
     assert np.array_equal(answers[0], answers[1])
+
+
+@pytest.mark.parametrize("classes", [3, 4])
+def test_a_label_without_a_text_gets_next_to_nothing_and_the_others_answers_stay(classes: int) -> None:
+    truth = np.arange(60) % 2
+    both, found = bow.fit(TEXTS, truth, 2), bow.fit(TEXTS, truth * (classes - 1), classes)
+    answers = np.exp(found.log_probabilities(NEW))
+    assert (answers[:, 1:-1] < 1e-7).all()
+    np.testing.assert_allclose(answers[:, [0, -1]], np.exp(both.log_probabilities(NEW)), atol=1e-3)
 
 
 def test_log_probabilities_stay_finite_for_certain_answers() -> None:
@@ -66,11 +75,11 @@ def test_the_fit_does_not_depend_on_numpys_generator() -> None:
     fitted = []
     for seed in (1, 2):
         np.random.seed(seed)  # noqa: NPY002 - the state that scikit-learn falls back to
-        fitted.append(bow.fit(TEXTS, np.arange(60) % 3))
+        fitted.append(bow.fit(TEXTS, np.arange(60) % 3, 3))
     assert all(np.array_equal(fitted[0].tensors()[name], fitted[1].tensors()[name]) for name in fitted[0].tensors())
 
 
 def test_tensors_and_ngrams_make_the_same_baseline_again() -> None:
-    found = bow.fit(TEXTS, np.arange(60) % 3, level="char")
+    found = bow.fit(TEXTS, np.arange(60) % 3, 3, level="char")
     again = bow.Bow(found.ngrams, **found.tensors(), level="char", lowercase=True)
     assert np.array_equal(again.log_probabilities(NEW), found.log_probabilities(NEW))

@@ -32,6 +32,32 @@ def train(folder: Path, **settings: Any) -> Path:
     return folder
 
 
+def test_a_blend_is_the_weighted_geometric_mean_of_network_and_baseline(tmp_path: Path) -> None:
+    given = {"model": "cnn", "embedding": 4, "filters": 3, "epochs": 2, "level": "word", "validation": 0.25}
+    asked = ["fine film 1", "dull", "", "of nothing known", "fine dull film 2"]
+    alone = SequenceClassifier(**given).fit(TEXTS, LABELS).predict_proba(asked)
+    linear = SequenceClassifier(model="bow", level="word", validation=0.25, min_count=2).fit(TEXTS, LABELS)
+    expected = alone**0.7 * linear.predict_proba(asked) ** 0.3
+    expected /= expected.sum(axis=1, keepdims=True)
+    blend = SequenceClassifier(**given, blend=0.3).fit(TEXTS, LABELS)
+    np.testing.assert_allclose(blend.predict_proba(asked), expected, atol=1e-6)
+    assert np.abs(alone - expected).max() > 0.01
+    blend.save(tmp_path / "m")
+    loaded = SequenceClassifier.load(tmp_path / "m")
+    np.testing.assert_array_equal(loaded.predict_proba(asked), blend.predict_proba(asked))
+
+
+@pytest.mark.parametrize("missing", ["linear.safetensors", "ngrams.json"])
+def test_a_blend_without_its_baseline_is_refused(missing: str, tmp_path: Path) -> None:
+    train(tmp_path / "m", model="cnn", level="word", blend=0.5)
+    (tmp_path / "m" / missing).unlink()
+    manifest = json.loads((tmp_path / "m" / files.MANIFEST).read_text())
+    del manifest["files"][missing]
+    (tmp_path / "m" / files.MANIFEST).write_text(json.dumps(manifest))
+    with pytest.raises(ModelFileError, match=missing):
+        predictors.load(tmp_path / "m")
+
+
 @pytest.fixture(scope="module")
 def original(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     folder = train(tmp_path_factory.mktemp("model") / "m", model="gru", level="word")

@@ -41,7 +41,7 @@ def make(model: str = "gru", level: str = "word", **more: Any) -> ClassifierPred
     given = {name: value for name, value in sizes.items() if config.uses(model, name)}
     prepared = fitting.prepare(TEXTS, LABELS, {"model": model, "level": level, **given})
     if prepared.tokenizer is None:
-        linear = bow.fit(prepared.train.texts, prepared.train.truth, level=level, lowercase=True)
+        linear = bow.fit(prepared.train.texts, prepared.train.truth, 2, level=level, lowercase=True)
         return ClassifierPredictor(prepared.labels, prepared.settings, linear)
     network = Classifier(prepared.settings, prepared.tokenizer.size, 2).eval()
     seen = np.arange(5, dtype=np.uint32)

@@ -59,6 +59,10 @@ def inspect(
         raise UsageError(f"{shorten(out, 300)} exists: choose another --out")
     loaded = predictors.load(model)
     target, command = out or _free(), "unspool " + " ".join(sys.argv[1:])
+    if loaded.settings.blend:
+        note(
+            f"blend      the linear baseline has {loaded.settings.blend:.0%} of the answer; looked into is the network"
+        )
     if not isinstance(loaded, predictors.ClassifierPredictor):
         if corpus is not None:
             raise UsageError(f"--corpus summarises classifiers; this model learned the task {loaded.task!r}")

@@ -79,6 +79,7 @@ class SequenceClassifier(Estimator, ClassifierMixin, BaseEstimator):  # type: ig
         gradual_unfreezing: bool | None = None,
         layer_decay: float | None = None,
         label_smoothing: float | None = None,
+        blend: float | None = None,
         batch_size: int | None = None,
         epochs: int | None = None,
         patience: int | None = None,

@@ -53,7 +53,7 @@ class Attribution:
 
 
 def attribute(predictor: ClassifierPredictor, text: str, label: int) -> Attribution:
-    """The attribution of one text to the label with that index."""
+    """The attribution of one text to the label with that index; in a blend, to the network's part of the answer."""
     if isinstance(predictor.network, Bow):
         return _of_bow(predictor.network, text, label)
     network, reading = network_of(predictor), read(predictor, text)

@@ -18,8 +18,11 @@ from sklearn.base import clone
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
+from unspool.config import Settings
+
 WORD = r"\w\w+"
 INVERSE_REGULARISATION = 30.0
+ABSENT = -20.0  # log-odds of a label that no text has
 
 
 class Bow:
@@ -102,12 +105,14 @@ class Bow:
 def fit(
     texts: Sequence[str],
     truth: npt.NDArray[np.int64],
+    classes: int,
     *,
     level: str = "word",
     min_count: int = 2,
     lowercase: bool = True,
 ) -> Bow:
-    """Fit on texts and label indices 0..C-1, each of which occurs.
+    """Fit on texts and label indices below `classes`, at least two of which occur; the others get next to no
+    probability.
 
     n-grams in fewer than `min_count` texts are left out; when none is left, all are kept out and the classes'
     shares decide.
@@ -119,17 +124,22 @@ def fit(
         vectorizer = _vectorizer(level, lowercase, vocabulary={"": 0})
         features = vectorizer.fit_transform(texts)
     binary = LogisticRegression(C=INVERSE_REGULARISATION, solver="liblinear", dual=True, max_iter=1000, random_state=0)
-    fitted = [binary] if truth.max() == 1 else [clone(binary) for _ in range(int(truth.max()) + 1)]
-    for label, classifier in enumerate(fitted, start=1 if truth.max() == 1 else 0):
-        classifier.fit(features, truth == label)
-    return Bow(
-        list(vectorizer.get_feature_names_out()),
-        vectorizer.idf_.astype(np.float32),
-        np.concatenate([classifier.coef_ for classifier in fitted]).astype(np.float32),
-        np.concatenate([classifier.intercept_ for classifier in fitted]).astype(np.float32),
-        level=level,
-        lowercase=lowercase,
-    )
+    wanted = [1] if classes == 2 else range(classes)
+    coefficients = np.zeros((len(wanted), features.shape[1]), np.float32)
+    intercept = np.full(len(wanted), ABSENT, np.float32)
+    for row, label in enumerate(wanted):
+        if (truth == label).any():
+            classifier = clone(binary).fit(features, truth == label)
+            coefficients[row], intercept[row] = classifier.coef_[0], classifier.intercept_[0]
+    ngrams, idf = list(vectorizer.get_feature_names_out()), vectorizer.idf_.astype(np.float32)
+    return Bow(ngrams, idf, coefficients, intercept, level=level, lowercase=lowercase)
+
+
+def reading(settings: Settings) -> dict[str, Any]:
+    """`level` and `lowercase` of the baseline of a model with these settings; as a model it has its own."""
+    if settings.model == "bow":
+        return {"level": settings.level or "word", "lowercase": bool(settings.lowercase)}
+    return {"level": "char" if settings.level in ("char", "byte") else "word", "lowercase": True}
 
 
 def _vectorizer(level: str, lowercase: bool, **options: Any) -> TfidfVectorizer:

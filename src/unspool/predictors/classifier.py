@@ -15,6 +15,7 @@ import torch
 from unspool import files
 from unspool.config import IMPORTED, Settings
 from unspool.errors import ModelFileError, shorten
+from unspool.models import bow
 from unspool.models.bow import Bow
 from unspool.models.classifier import Classifier
 from unspool.models.imported import Imported
@@ -25,6 +26,7 @@ from unspool.text.batching import Ragged
 from unspool.text.tokenizers import Tokenizer, load_tokenizer
 from unspool.training.classification import predict
 
+LINEAR = "linear.safetensors"
 SEEN = "seen.safetensors"
 GRAPH = "imported.json"
 
@@ -41,12 +43,13 @@ class ClassifierPredictor(Predictor):
         vectors: the mode of pretrained vectors it was trained with, "rand" without.
         seen: sorted 32-bit hashes of the training texts, to tell whether a test text was trained on.
         card: figures, data fingerprint and versions; plain JSON values.
+        linear: the baseline that has the share `settings.blend` in the answers of a network, None for others.
     """
 
     task: ClassVar[str] = "classify"
     keys: ClassVar[frozenset[str]] = frozenset(("labels", "tokenizer", "vectors"))
     files: ClassVar[frozenset[str]] = frozenset(
-        ("vocabulary.json", "tokenizer.json", "ngrams.json", GRAPH, TENSORS, SEEN),
+        ("vocabulary.json", "tokenizer.json", "ngrams.json", GRAPH, TENSORS, LINEAR, SEEN),
     )
 
     labels: list[str]
@@ -56,6 +59,7 @@ class ClassifierPredictor(Predictor):
     vectors: str = "rand"
     seen: npt.NDArray[np.uint32] = field(default_factory=lambda: np.empty(0, np.uint32))
     card: dict[str, Any] = field(default_factory=dict)
+    linear: Bow | None = None
 
     def log_probabilities(self, texts: Sequence[str]) -> npt.NDArray[np.float64]:
         """(N, C) natural logarithms of the label probabilities, in the order of `texts`.
@@ -68,6 +72,8 @@ class ClassifierPredictor(Predictor):
             answers = self.network.log_probabilities(texts)
         else:
             answers = predict(self.network, self.encode(texts))
+            if self.linear is not None:
+                answers = blended(answers, self.linear.log_probabilities(texts), self.settings.blend)
         if np.isnan(answers).any():
             raise ModelFileError("the model's answers are not numbers: its weights are finite but far too large")
         return answers
@@ -82,7 +88,8 @@ class ClassifierPredictor(Predictor):
         """Number of weights."""
         if not isinstance(self.network, Classifier):
             return sum(value.size for value in self.network.tensors().values())
-        return sum(parameter.numel() for parameter in self.network.parameters())
+        own = sum(parameter.numel() for parameter in self.network.parameters())
+        return own + sum(value.size for value in self.linear.tensors().values()) if self.linear else own
 
     def to_files(self, folder: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
         contents: dict[str, bytes] = {}
@@ -96,6 +103,10 @@ class ClassifierPredictor(Predictor):
             assert self.tokenizer is not None
             tensors = {name: value.numpy() for name, value in self.network.state_dict().items()}
             contents |= self.tokenizer.to_files()
+        if self.linear is not None:
+            contents["ngrams.json"] = files.to_json(list(self.linear.ngrams))
+            folders.check_finite(self.linear.tensors(), folder / LINEAR)
+            contents[LINEAR] = safetensors.numpy.save(self.linear.tensors())
         folders.check_finite(tensors, folder / TENSORS)
         contents[TENSORS] = safetensors.numpy.save(tensors)
         contents[SEEN] = safetensors.numpy.save({"seen": self.seen})
@@ -115,7 +126,7 @@ class ClassifierPredictor(Predictor):
         if settings.model == "bow":
             if values["tokenizer"] is not None or settings.level not in ("word", "char"):
                 raise ModelFileError(f"{path}: a bow model has no tokenizer and reads word or char")
-            network = _load_bow(contents, settings, labels, folder)
+            network = _load_bow(contents, TENSORS, settings, labels, folder)
         elif settings.model == IMPORTED:
             if values["tokenizer"] is not None or vectors != "rand":
                 raise ModelFileError(f"{path}: an imported network has no tokenizer and no vectors")
@@ -125,7 +136,18 @@ class ClassifierPredictor(Predictor):
             if (tokenizer.level, tokenizer.lowercase) != (settings.level, settings.lowercase):
                 raise ModelFileError(f"{path}: settings and tokenizer disagree on level or lowercase")
             network = _load_network(weights, settings, tokenizer.size, len(labels), vectors, folder)
-        return cls(labels, settings, network, tokenizer, vectors, folders.load_seen(seen, folder / SEEN))
+        linear = _load_bow(contents, LINEAR, settings, labels, folder) if settings.blend else None
+        hashes = folders.load_seen(seen, folder / SEEN)
+        return cls(labels, settings, network, tokenizer, vectors, hashes, linear=linear)
+
+
+def blended(network: npt.NDArray[np.float64], linear: npt.NDArray[np.float64], share: float) -> npt.NDArray[np.float64]:
+    """(N, C) log-probabilities of two models as one: their weighted geometric mean, made to sum to 1.
+
+    Logarithmic opinion pool (Genest and Zidek 1986), `share` of it from `linear`.
+    """
+    both = (1 - share) * network + share * linear
+    return np.asarray(both - np.logaddexp.reduce(both, axis=1, keepdims=True))
 
 
 def _labels(values: Any, folder: Path) -> list[str]:
@@ -136,7 +158,7 @@ def _labels(values: Any, folder: Path) -> list[str]:
     return values
 
 
-def _load_bow(contents: Mapping[str, bytes], settings: Settings, labels: list[str], folder: Path) -> Bow:
+def _load_bow(contents: Mapping[str, bytes], name: str, settings: Settings, labels: list[str], folder: Path) -> Bow:
     ngrams = files.parse_json(contents.get("ngrams.json", b""), folder / "ngrams.json")
     if not isinstance(ngrams, list) or not all(isinstance(ngram, str) for ngram in ngrams):
         raise ModelFileError(f"{folder / 'ngrams.json'} must be a list of texts")
@@ -144,8 +166,8 @@ def _load_bow(contents: Mapping[str, bytes], settings: Settings, labels: list[st
         raise ModelFileError(f"{folder / 'ngrams.json'} lists no n-gram, or one of them twice")
     n, rows = len(ngrams), 1 if len(labels) == 2 else len(labels)
     shapes = {"idf": (n,), "coefficients": (rows, n), "intercept": (rows,)}
-    tensors = folders.load_tensors(contents[TENSORS], shapes, folder / TENSORS)
-    return Bow(ngrams, **tensors, level=settings.level or "word", lowercase=bool(settings.lowercase))
+    tensors = folders.load_tensors(folders.need(contents, name, folder), shapes, folder / name)
+    return Bow(ngrams, **tensors, **bow.reading(settings))
 
 
 def _load_imported(contents: Mapping[str, bytes], classes: int, folder: Path) -> Imported:

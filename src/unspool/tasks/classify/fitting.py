@@ -26,6 +26,7 @@ from unspool.models.classifier import Classifier
 from unspool.models.recipes import WORDS, for_texts, settle
 from unspool.models.transfer import graft, named, prefix
 from unspool.predictors import ClassifierPredictor, GeneratorPredictor, Predictor
+from unspool.predictors.classifier import blended
 from unspool.tasks import start as starts
 from unspool.tasks.base import Notice
 from unspool.tasks.fitting import run, told_recipe, weight_bytes
@@ -73,13 +74,17 @@ class Prepared:
 
 @dataclass(frozen=True)
 class Outcome:
-    """A trained predictor and what is known about it; figures as `metrics.report` gives them."""
+    """A trained predictor and what is known about it; figures as `metrics.report` gives them.
+
+    together: validation accuracy that `--blend 0.5` would have, None for a blend, for bow, and without a baseline.
+    """
 
     predictor: ClassifierPredictor
     validation: dict[str, Any]
     baseline: dict[str, Any]
     epochs: int
     seconds: float
+    together: float | None = None
 
     @property
     def beats_baseline(self) -> bool:
@@ -139,9 +144,9 @@ def fit(
     started = time.monotonic()
     truth, labels = prepared.validation.truth, prepared.labels
     linear = None
-    if baseline is None or prepared.data is None:
+    if baseline is None or prepared.data is None or prepared.settings.blend:
         linear = _fit_bow(prepared)
-        baseline = metrics.report(_baseline_answers(linear, prepared), truth, labels)
+        baseline = metrics.report(linear.log_probabilities(prepared.validation.texts), truth, labels)
     baseline = dict(baseline)
     notice(f"baseline   bow (linear, TF-IDF n-grams): accuracy {baseline['accuracy']:.4f}")
     seen = seen_hashes(prepared.train.texts)
@@ -156,12 +161,19 @@ def fit(
         _begin(network, prepared)
         predictor = ClassifierPredictor(labels, prepared.settings, network, prepared.tokenizer, _mode(prepared), seen)
         notice(f"model      {prepared.settings.model}, {predictor.parameters():,} parameters")
+        if prepared.settings.blend:
+            predictor.linear = linear
+            notice("blend      epochs show the network alone; the baseline joins its answer at the end")
         trainer = Trainer(
             network, prepared.data, prepared.settings, folder=folder, deadline=deadline, callbacks=callbacks
         )
         progress = run(trainer, resume=resume, notice=notice)
-        figures = metrics.report(predictor.log_probabilities(prepared.validation.texts), truth, labels)
-    return Outcome(predictor, figures, baseline, progress.epoch, time.monotonic() - started)
+        answers = predictor.log_probabilities(prepared.validation.texts)
+    figures, together = metrics.report(answers, truth, labels), None
+    if linear is not None and not prepared.settings.blend:
+        both = blended(answers, linear.log_probabilities(prepared.validation.texts), 0.5)
+        together = float((both.argmax(axis=1) == truth).mean())
+    return Outcome(predictor, figures, baseline, progress.epoch, time.monotonic() - started, together)
 
 
 def untrained(prepared: Prepared, settings: Settings) -> tuple[Classifier, ClassifierData, Settings]:
@@ -340,22 +352,11 @@ def _fit_bow(prepared: Prepared) -> bow.Bow:
     own = settings.model == "bow"  # as a model it keeps to the minimum count; as a yardstick it may use everything
     return bow.fit(
         prepared.train.texts,
-        np.unique(prepared.train.truth, return_inverse=True)[1],
-        level="char" if settings.level in ("char", "byte") else "word",
+        prepared.train.truth,
+        len(prepared.labels),
         min_count=(settings.min_count or 1) if own else 2,
-        lowercase=bool(settings.lowercase) if own else True,
+        **bow.reading(settings),
     )
-
-
-def _baseline_answers(linear: bow.Bow, prepared: Prepared) -> npt.NDArray[np.float64]:
-    """(N, C) log-probabilities on the validation texts; labels that no training text has get next to nothing."""
-    answers = linear.log_probabilities(prepared.validation.texts)
-    present = np.unique(prepared.train.truth)
-    if len(present) == len(prepared.labels):
-        return answers
-    wide = np.full((len(answers), len(prepared.labels)), math.log(1e-9))
-    wide[:, present] = answers
-    return wide
 
 
 def _network(prepared: Prepared, vectors: npt.NDArray[np.float32] | None) -> Classifier:

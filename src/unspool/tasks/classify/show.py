@@ -10,11 +10,12 @@ from unspool.tasks.classify.fitting import Outcome
 
 
 def summary(outcome: Outcome) -> dict[str, Any]:
-    """The network's figures, the baseline's, and whether the network is better."""
+    """The network's figures, the baseline's, whether the network is better, and the accuracy of both together."""
     return {
         "validation": outcome.validation,
         "baseline": outcome.baseline,
         "better_than_baseline": outcome.beats_baseline,
+        "together": outcome.together,
     }
 
 
@@ -29,6 +30,9 @@ def summary_lines(outcome: Outcome) -> Iterator[str]:
         )
     if outcome.epochs and not outcome.beats_baseline:
         yield "note       the network is not better than the linear baseline here (--model bow trains that one)"
+    best = max(outcome.validation["accuracy"], outcome.baseline["accuracy"])
+    if outcome.together is not None and outcome.together > best:
+        yield f"note       together they have accuracy {outcome.together:.4f}: --blend 0.5 makes that the model"
 
 
 def evaluation_lines(figures: dict[str, Any]) -> Iterator[str]:
