@@ -41,7 +41,7 @@ def predict(
     check_asked(texts, input, read)
     loaded = predictors.load(model)
     task = TASKS[loaded.task]
-    for answer in task.answer(loaded, asked(texts, input, read)):
+    for answer in task.answer(loaded, asked(texts, input, read, loaded.task)):
         if json:
             result_json(answer)
         else:
@@ -60,13 +60,17 @@ def check_asked(texts: Sequence[str], input: str | None, read: ReadFlags | None)
         raise UsageError("there is nothing to answer: give texts, or a file with --input")
 
 
-def asked(texts: Sequence[str], input: str | None, read: ReadFlags | None) -> list[str]:
-    """The texts given as arguments, or those of --input or of standard input; what is found out is told."""
-    from unspool.text.readers import read_texts
+def asked(texts: Sequence[str], input: str | None, read: ReadFlags | None, task: str) -> list[str]:
+    """The texts given as arguments, or those of --input or of standard input; what is found out is told.
+
+    task: that of the model; to translate, the source of pairs is read.
+    """
+    from unspool.text.readers import read_sources, read_texts
 
     if texts:
         return list(texts)
-    found = read_texts("-" if input is None else input, (read or ReadFlags()).options())
+    reader = read_sources if task == "translate" else read_texts
+    found = reader("-" if input is None else input, (read or ReadFlags()).options())
     for line in found.notes:
         note(f"read       {line}")
     return found.texts

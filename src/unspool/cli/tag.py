@@ -45,7 +45,7 @@ def tag(
     loaded = predictors.load(model)
     if not isinstance(loaded, predictors.TaggerPredictor):
         raise UsageError(f"{shorten(model, 300)} is a model of the task {loaded.task!r}, not a tagger: unspool predict")
-    found = asked(texts, input, read)
+    found = asked(texts, input, read, loaded.task)
     if split:
         found = [" ".join(split_words(text)) for text in found]
     if json:

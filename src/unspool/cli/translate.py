@@ -73,7 +73,7 @@ def translate(
     if dictionary is not None and not loaded.replaces_unknown:
         raise UsageError("--dictionary has no effect: only a model from words to words has unknown words to replace")
     words = _dictionary(dictionary) if dictionary else None
-    given = asked(texts, input, read)
+    given = asked(texts, input, read, loaded.task)
     if cut := loaded.count_long(given):
         note(f"cut        {cut:,} of {len(given):,} texts are longer than {loaded.settings.max_length} tokens")
     for number, found in enumerate(loaded.translate(given, options, words), start=1):

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from unspool.errors import DataError, UsageError
 from unspool.text.detokenise import detokenise
-from unspool.text.readers import ReadOptions, looks_paired, read_pairs
+from unspool.text.readers import ReadOptions, looks_paired, read_pairs, read_sources
 
 ROWS = [("Go.", "Va !"), ('"Hi," he said.', "« Salut », dit-il."), ("Run, now!", "Cours, vite !")]
 
@@ -60,6 +60,10 @@ def test_language_codes_are_a_header_and_words_are_not(tmp_path: Path) -> None:
     assert read_pairs([write(tmp_path / "a.tsv", "en\tde\ndog\tHund\n")]).sources == ["dog"]
     assert read_pairs([write(tmp_path / "b.tsv", "go\tgeh\ndog\tHund\n")]).sources == ["go", "dog"]
     kept = read_pairs([tmp_path / "a.tsv"], ReadOptions(header=False))
+    for head in ("English\tfrench", "src\ttgt", "en-GB\tpt_BR"):
+        assert read_pairs([write(tmp_path / "c.tsv", f"{head}\ndog\tchien\n")]).sources == ["dog"], head
+    assert read_pairs([write(tmp_path / "d.csv", "id,en,fr,note\n7,dog,chien,x\n")]).sources == ["dog"]
+    assert read_pairs([write(tmp_path / "e.csv", "id,en\nanjing,dog\n")]).sources == ["anjing"]
     assert kept.sources == ["en", "dog"]
 
 
@@ -97,8 +101,9 @@ def test_an_empty_side_is_left_out_and_told(tmp_path: Path) -> None:
         ("e.tsv", "", "is empty"),
         ("e.tsv", "\t\n \t\n", "holds no pairs"),
         ("one.txt", "no tab here\nnor here\n", "where are the pairs"),
+        ("one.en", "dogs, cats\nnor here\n", "where are the pairs. Of two aligned files both are given"),
         ("odd.tsv", "a\tb\nc\n", "line 2: 1 fields where the first row has 2"),
-        ("one.jsonl", '{"text": "a"}\n', "need two fields of text"),
+        ("one.jsonl", '{"text": "a"}\n', "need two fields of text.*they have 'text'"),
         ("bad.zip", "PK\x03\x04 nothing", "damaged or encrypted zip"),
     ],
 )
@@ -147,6 +152,13 @@ def test_a_table_that_names_two_sides_and_a_zip_look_like_pairs(tmp_path: Path) 
         ("e.tsv", "en\tde\tfr\n", False),
         ("f.txt", "source\ttarget\n", False),
         ("g.csv", "", False),
+        ("h.csv", "id,English,German\n", True),
+        ("i.csv", "input,output\n", False),
+        ("j.csv", "source,target,text\n", False),
+        ("k.jsonl", '{"id": 1, "source": "a", "target": "b"}\n', True),
+        ("l.jsonl", '{"en": "a", "de": "b"}\n', True),
+        ("m.jsonl", '{"text": "a", "target": "b"}\n', False),
+        ("n.jsonl", "[1]\n", False),
     ):
         path = write(tmp_path / name, head + ("dog\tHund\n" if head else ""))
         assert looks_paired(path, ReadOptions()) is paired, name
@@ -155,3 +167,26 @@ def test_a_table_that_names_two_sides_and_a_zip_look_like_pairs(tmp_path: Path) 
     with zipfile.ZipFile(tmp_path / "h.zip", "w") as archive:
         archive.writestr("fra.txt", "Go.\tVa !\n")
     assert looks_paired(tmp_path / "h.zip", ReadOptions())
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.tsv", "dog\ta longer text\ncat\tanother one\n"),
+        ("b.csv", "target,source\nHund und mehr,dog\nKatze,cat\n"),
+        ("c.tsv.gz", "en\tde\ndog\tHund und mehr\ncat\tKatze\n"),
+        ("d.jsonl", '{"de": "x", "en": "y", "source": "dog", "target": "ein Hund"}\n{"source": "cat"}\n'),
+        ("e.csv", "id,text\n1,dog\n2,cat\n"),
+        ("f.txt", "dog\ncat\n"),
+    ],
+)
+def test_of_pairs_the_source_is_what_is_to_be_translated(tmp_path: Path, name: str, content: str) -> None:
+    path = tmp_path / name
+    path.write_bytes(gzip.compress(content.encode()) if name.endswith("gz") else content.encode())
+    assert read_sources(path).texts == ["dog", "cat"]
+    assert read_sources(str(path)).texts == ["dog", "cat"]
+
+
+def test_a_column_asked_for_is_the_one_that_is_translated(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.tsv", "dog\tHund\n")
+    assert read_sources(path, ReadOptions(text_column=2)).texts == ["Hund"]

@@ -115,7 +115,7 @@ def _refuse_doubled(origin: str, names: Sequence[str] | None, chosen: Sequence[i
 def _not_found(origin: str, what: str, names: Sequence[str] | None, width: int) -> DataError:
     return DataError(
         f"{origin}: no {what} column was found; {_existing(names, width)}. Say which with --label-column and "
-        "--text-column"
+        "--text-column; pairs of sentences are of --task translate"
     )
 
 

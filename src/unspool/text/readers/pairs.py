@@ -7,25 +7,32 @@ import re
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, islice
 from pathlib import Path
 
 from unspool.errors import DataError, UsageError, nearest, shorten
 from unspool.files import sha256_of
 from unspool.text.readers import jsonl
+from unspool.text.readers.columns import known_name
 from unspool.text.readers.encoding import Survey, lines, survey
 from unspool.text.readers.options import SUFFIXES, ReadOptions
 from unspool.text.readers.source import EXPANDED, EXPANSION, Source, display_name, open_source
 from unspool.text.readers.tables import Dialect, Record, even_records, records, unlimited_fields
-from unspool.text.readers.unlabelled import read_texts
+from unspool.text.readers.unlabelled import Texts, read_texts
 
 SOURCE_NAMES = ("source", "src", "source_text", "input", "from", "original", "question")
 TARGET_NAMES = ("target", "tgt", "target_text", "output", "to", "translation", "answer")
 _CODES = (
     "ar bg ca cs da de el en es et eu fa fi fr ga he hi hr hu id is it ja ko lt lv nl no pl pt ro ru sk sl sq sr sv"
 )
-LANGUAGES = frozenset((*_CODES.split(), "th", "tr", "uk", "vi", "zh"))
+_NAMES = (
+    "arabic bulgarian catalan chinese croatian czech danish dutch english estonian finnish french german greek hebrew "
+    "hindi hungarian indonesian italian japanese korean latin norwegian persian polish portuguese romanian russian "
+    "slovak slovenian spanish swedish thai turkish ukrainian vietnamese"
+)
+LANGUAGES = frozenset((*_CODES.split(), "th", "tr", "uk", "vi", "zh", *_NAMES.split()))
+SURE_NAMES = 3  # so many of the names above are used for nothing but pairs
 MEMBER_LIMIT = 2**30  # bytes of the text inside a zip
 
 Pair = tuple[str, str]
@@ -79,21 +86,31 @@ def is_zip(path: Path) -> bool:
 
 
 def looks_paired(path: Path, options: ReadOptions) -> bool:
-    """Whether `path` is a zip, or a table whose first line names its columns source and target or two languages."""
+    """Whether `path` is a zip, or a table or JSON lines that name a source and a target, or two languages, and nothing
+    that is usual in labelled texts."""
     if is_zip(path):
         return True
     asked = options.text_column, options.label_column, options.header
-    if options.format not in (None, "csv", "tsv") or asked != (None, None, None):
+    if options.format not in (None, "csv", "tsv", "jsonl") or asked != (None, None, None):
         return False
-    try:
-        with open_source(path) as source:
-            table = (options.format or SUFFIXES.get(source.suffix)) in ("csv", "tsv")
-            head = next(source.chunks(), b"") if table else b""
-    except DataError:
-        return False  # its reader says why
-    first = head.decode("utf-8-sig", errors="replace").lstrip("\r\n").splitlines()[:1]
-    plain = [cell.strip().strip('"').lower() for cell in re.split(r"[\t,;|]", first[0])] if first else []
-    return plain == ["source", "target"] or (len(set(plain)) == 2 == len(plain) and set(plain) <= LANGUAGES)
+    names = _first_names(path, options)
+    sides = _named(names, SURE_NAMES)
+    others = [name for column, name in enumerate(names) if column not in sides]
+    return len(sides) == 2 and set(_languages(names)) <= set(sides) and not any(known_name(name) for name in others)
+
+
+def read_sources(path: Path | str, options: ReadOptions | None = None) -> Texts:
+    """The texts to translate: as `read_texts`, but of a table or JSON lines of pairs the source, by its name or else
+    the first column, where no column is asked for."""
+    options = options or ReadOptions()
+    if options.text_column is None and str(path) != "-":
+        names = _first_names(Path(path), options)
+        if sides := _named(names):
+            header = True if options.header is None and _kind(Path(path), options) != "jsonl" else options.header
+            options = replace(options, text_column=names[sides[0]], header=header)
+        elif len(names) > 1 and not any(known_name(name) for name in names):
+            options = replace(options, text_column=1 if _kind(Path(path), options) != "jsonl" else names[0])
+    return read_texts(path, options)
 
 
 def _aligned(first: Path, second: Path, options: ReadOptions) -> tuple[list[Pair], tuple[str, ...], str]:
@@ -160,7 +177,14 @@ def _table(source: Source, found: Survey, options: ReadOptions) -> tuple[list[Pa
     def read(quoted: bool) -> Iterator[Record]:
         return records(source.name, lines(source, found), Dialect(separator, quoted, found.line_end))
 
-    quoted = separator != "\t" or _is_even(source.name, read(True))
+    even = _is_even(source.name, read(True))
+    guessed = separator not in ("\t", options.separator) and options.format is None and source.suffix not in SUFFIXES
+    if guessed and not even:
+        raise DataError(
+            f"{source.name}: its lines have no tab, and what else separates does so unevenly: where are the pairs? Of "
+            "two aligned files both are given; --separator and --format csv read a table"
+        )
+    quoted = separator != "\t" or even
     rows = _even(source.name, read(quoted))
     number, head = next(rows, (0, []))
     if not head:
@@ -192,22 +216,67 @@ def _even(origin: str, rows: Iterable[Record]) -> Iterator[Record]:
 
 
 def _is_header(head: Sequence[str], options: ReadOptions) -> bool:
-    plain = [cell.strip().lower() for cell in head]
     asked = {str(name) for name in (options.text_column, options.label_column) if name is not None}
     if asked and not all(name.isdigit() for name in asked):
         return True
-    known = set(plain) & set(SOURCE_NAMES) and set(plain) & set(TARGET_NAMES)
-    return bool(known) or set(plain[:2]) <= LANGUAGES
+    return bool(_named(head))
+
+
+def _named(names: Sequence[str], usual: int | None = None) -> list[int]:
+    """Positions of the source and the target among the names of columns: the usual names of both (all, or the first
+    `usual` of them), or else the first two languages. Empty when there are not both."""
+    plain = [name.strip().lower() for name in names]
+    sides = [column for column in _usual(plain, usual) if column is not None]
+    if len(sides) < 2:
+        sides = _languages(names)[:2]
+    return sides if len({plain[column] for column in sides}) == 2 else []
+
+
+def _usual(plain: Sequence[str], most: int | None = None) -> list[int | None]:
+    """Positions of the first usual name of a source and of a target, of all such names or the first `most`."""
+    return [
+        next((plain.index(name) for name in known[:most] if name in plain), None)
+        for known in (SOURCE_NAMES, TARGET_NAMES)
+    ]
+
+
+def _languages(names: Sequence[str]) -> list[int]:
+    """Positions of the names that are a language's, or its code as in en, en-GB or pt_br.
+
+    "id" is Indonesian beside one other column, and a number among several.
+    """
+    plain = [re.sub(r"[-_][a-z]{2,4}$", "", name.strip().lower()) for name in names]
+    return [k for k, name in enumerate(plain) if name in LANGUAGES and (name != "id" or len(names) == 2)]
+
+
+def _kind(path: Path, options: ReadOptions) -> str | None:
+    suffixes = [suffix.lower() for suffix in path.suffixes if suffix.lower() != ".gz"]
+    return options.format or SUFFIXES.get(suffixes[-1] if suffixes else "")
+
+
+def _first_names(path: Path, options: ReadOptions) -> list[str]:
+    """The cells of a table's first line, or the names of the fields of text of the first JSON line; else nothing."""
+    kind = _kind(path, options)
+    if kind not in ("csv", "tsv", "jsonl"):
+        return []
+    try:
+        with open_source(path) as source:
+            head = next(source.chunks(), b"").decode("utf-8-sig", errors="replace").lstrip("\r\n").splitlines()[:1]
+        if kind == "jsonl":
+            return [name for _, one in jsonl.objects(str(path), head) for name, value in one.items() if _is_text(value)]
+    except DataError:
+        return []  # its reader says why
+    separators = f"[{options.separator}]" if options.separator else r"[\t,;|]"
+    return [cell.strip().strip('"') for cell in re.split(separators, head[0])] if head else []
 
 
 def _columns(origin: str, names: Sequence[str] | None, width: int, options: ReadOptions) -> tuple[int, int]:
     """Positions of the source and the target: as asked, by name, else the first two that are free."""
     asked = [_asked(origin, names, width, options.text_column, "--text-column")]
     asked.append(_asked(origin, names, width, options.label_column, "--label-column"))
-    for side, known in ((0, SOURCE_NAMES), (1, TARGET_NAMES)):
-        plain = [name.strip().lower() for name in names or ()]
-        if asked[side] is None:
-            asked[side] = next((plain.index(name) for name in known if name in plain), None)
+    for side, column in enumerate(_named(names or ()) or _usual([name.strip().lower() for name in names or ()])):
+        if asked[side] is None and column not in asked:
+            asked[side] = column
     for side in (0, 1):
         if asked[side] is None:
             asked[side] = next(column for column in range(width) if column not in asked)
@@ -237,7 +306,8 @@ def _json(source: Source, found: Survey, options: ReadOptions) -> tuple[list[Pai
     sample = [one for _, one in islice(jsonl.objects(source.name, lines(source, found)), jsonl.SAMPLE)]
     names = list(dict.fromkeys(name for one in sample for name, value in one.items() if _is_text(value)))
     if len(names) < 2:
-        raise DataError(f"{source.name}: its objects need two fields of text, a source and a target")
+        have = ", ".join(repr(shorten(name, 40)) for name in names) or "none"
+        raise DataError(f"{source.name}: its objects need two fields of text, a source and a target; they have {have}")
     left, right = _columns(source.name, names, len(names), options)
     pairs = [
         (jsonl.text_of(source.name, line, one, names[left]), jsonl.text_of(source.name, line, one, names[right]))
