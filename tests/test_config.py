@@ -156,6 +156,10 @@ def test_every_setting_is_described() -> None:
         ({"model": "cnn", "pooling": "last"}, "--pooling last does not fit the model 'cnn': use max, mean"),
         ({"model": "stacked-cnn", "pooling": "attention"}, "--pooling attention does not fit the model 'stacked-cnn'"),
         ({"model": "stacked-cnn", "layers": 1, "pool_size": 2}, "--pool-size has no effect with one layer"),
+        (
+            {"task": "tag", "model": "lstm", "characters": "none", "character_hidden": 9},
+            "--character-hidden has no effect with --characters none",
+        ),
         ({"model": "lstm", "residual": True}, "--residual has no effect with one layer"),
         ({"model": "dilated-cnn", "kernel_size": 4}, "--kernel-size is 4: dilated-cnn .* give an odd size"),
         ({"epochs": True}, "--epochs is 'True': .*true and false have no meaning here"),

@@ -43,6 +43,8 @@ def test_its_whole_life(tmp_path: Path) -> None:
         translator.translate(["a"], beams=0)
     with pytest.raises(DataError, match="there is nothing to score: X is empty"):
         translator.score([], [])
+    with pytest.raises(DataError, match="there are no pairs to learn from"):
+        Translator().fit([], [])
 
 
 def test_wrong_inputs_are_told() -> None:

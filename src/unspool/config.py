@@ -229,6 +229,8 @@ def resolve(recipe: Mapping[str, Any], given: Mapping[str, Any]) -> Settings:
         if useless[0] not in settings_of(settings.task):
             where = f"the task {settings.task!r}"
         raise SettingError(f"{flag(useless[0])} has no effect on {where}: leave it out")
+    if settings.characters == "none" and (useless := [name for name in given if name.startswith("character_")]):
+        raise SettingError(f"{flag(useless[0])} has no effect with --characters none: leave one out")
     if settings.model == "stacked-cnn" and settings.layers == 1 and "pool_size" in given:
         raise SettingError("--pool-size has no effect with one layer: give --layers 2 or more")
     return settings

@@ -9,7 +9,7 @@ import pytest
 from unspool.cli.output import result, result_json, shown
 
 STRANGE = [
-    "line\nbreak", "\x1b[31mred\x07", "left\u202eright", "a\tb", "next\u2028line\x85", "\x9b2J", "👩\u200d💻",
+    "line\nbreak", "\x1b[31mred\x07", "left\u202eright", "a\tb", "next\u2028line\x85", "\x9b2J",
     "\ud800", "\U000e0001", "a\x00b",
 ]  # fmt: skip
 
@@ -26,7 +26,12 @@ def test_strange_text_is_escaped_and_ordinary_text_beside_it_is_not(
     assert [character for character in text if character.isprintable() and character not in line] == []
 
 
-@pytest.mark.parametrize("text", STRANGE, ids=ascii)
+@pytest.mark.parametrize("text", ["👩\u200d💻", "می\u200cروم", "Ça va\u202f?", "10\xa0kg", "日本\u3000語"], ids=ascii)
+def test_what_words_are_written_with_stays(text: str) -> None:
+    assert shown(text) == text
+
+
+@pytest.mark.parametrize("text", [*STRANGE, "👩\u200d💻"], ids=ascii)
 @pytest.mark.parametrize("indent", [None, 2])
 def test_json_comes_back_as_it_was(text: str, indent: int | None, capsysbinary: pytest.CaptureFixture[bytes]) -> None:
     value = {text: ["straße", {"x": text}]}

@@ -15,6 +15,7 @@ from unspool.tasks import Request, run
 from unspool.tasks.tag import answer, answer_line, evaluate
 from unspool.tasks.tag.fitting import Sentences, prepare
 from unspool.text.readers import ReadOptions
+from unspool.text.spans import convert
 
 CITIES = (("Oslo",), ("Rome",), ("New", "York"), ("Los", "Angeles"))
 TINY: dict[str, Any] = {
@@ -100,6 +101,29 @@ def test_unknown_tags_are_counted_as_wrong(trained: tuple[TaggerPredictor, Path,
     assert found["unseen_tags"] == {"B-hotel": 1}
     assert found["broken"] == 1
     assert found["per_type"]["hotel"]["recall"] == 0.0
+
+
+def test_spans_in_the_other_scheme_are_measured_in_the_models(
+    trained: tuple[TaggerPredictor, Path, list[str]], tmp_path: Path
+) -> None:
+    predictor, data, told = trained
+    tokens, tags = sentences()
+    path = write(tmp_path / "bioes.conll", tokens, [convert(row, "bioes") for row in tags])
+    assert evaluate(predictor, [path], ReadOptions(), told.append) == evaluate(
+        predictor, [data], ReadOptions(), told.append
+    )
+    assert "spans      written in BIOES, measured in the model's BIO" in told
+    other = Sentences(tokens[:5], [convert(row, "bioes") for row in tags[:5]])
+    prepared = prepare(Sentences(tokens, tags), {"task": "tag", **TINY}, validation=other, notice=told.append)
+    assert list(prepared.validation.tags) == tags[:5]
+
+
+def test_a_file_of_which_no_tag_is_known_is_refused(
+    trained: tuple[TaggerPredictor, Path, list[str]], tmp_path: Path
+) -> None:
+    path = write(tmp_path / "pos.conll", [["Oslo", "Rome"]], [["NNP", "NNP"]])
+    with pytest.raises(DataError, match=r"knows none of its tags, NNP; it answers .*--label-column"):
+        evaluate(trained[0], [path], ReadOptions(), lambda _: None)
 
 
 def test_broken_sequences_cut_sentences_and_new_tags_are_told() -> None:

@@ -105,6 +105,7 @@ def test_attention_and_unknown_words(trained: tuple[Path, list[Path], list[str]]
     assert found.attention is not None
     assert found.attention.shape == (len(found.tokens), 5)
     assert all(0 <= source < 5 for source, _ in found.alignment())
+    assert found.source == ("the", "Zorro", "sees", "a", "dog")
     (long,) = loaded.translate(["dog " * 100_000], BeamOptions(1))
     assert len(long[0].source) == loaded.settings.max_length
 
@@ -175,7 +176,7 @@ def test_long_pairs_are_left_out_and_told(tmp_path: Path) -> None:
     request = Request(paths[0], {**TINY, "max_length": 20}, more=(paths[1],))
     told: list[str] = []
     prepared = translate.prepare(translate.read(request), request, told.append)
-    assert any("1 training pairs have more than 20 tokens" in line for line in told)
+    assert any("1 training pairs have more than 20 tokens (--max-length): left out" in line for line in told)
     assert int(prepared.data.train.source.lengths.max()) <= 21
     too_short = Request(paths[0], {**TINY, "level": "char", "max_length": 1}, more=(paths[1],))
     with pytest.raises(DataError, match="raise --max-length"):
@@ -217,6 +218,11 @@ def test_the_commands(trained: tuple[Path, list[Path], list[str]], capsys: pytes
     assert call("predict", folder, "the dog")[1] == [best[0][0].text]
     figures = json.loads(call("evaluate", folder, *paths, "--json")[1][0])
     assert {"bleu", "chrf", "signature", "token_accuracy", "examples"} <= set(figures)
+    long = paths[0].parent / "long.tsv"
+    long.write_text("source\ttarget\n" + "dog " * 200 + "\thund\ncat\tkatze\n")
+    assert "cut        1 of 2 sources are longer than 100 tokens" in call("evaluate", folder, long)[2]
+    code, lines, err = call("translate", folder, "--input", long, "--beam", 1)
+    assert (code, len(lines), "columns: text 'source'" in err) == (0, 2, True)
     code, _, err = call("translate", folder, "x", "--beam", 2, "--n-best", 3)
     assert (code, "n-best is 3" in err) == (2, True)
     assert "no effect" not in err and call("translate", folder, "x", "--beam", 0)[0] == 2

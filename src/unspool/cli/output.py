@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import unicodedata
 from typing import Any
 
 from rich.console import Console
@@ -15,10 +16,19 @@ def note(line: str) -> None:
     sys.stderr.flush()
 
 
+JOINERS = "\u200c\u200d"  # of Persian and Indian scripts, and of emoji: part of how a word is written
+
+
 def shown(text: str) -> str:
-    """`text` with everything that is not printable (line ends, escape codes, direction marks) as an escape."""
+    """`text` with everything that could break or steer a line (line ends, escape codes, direction marks) as an escape.
+
+    Spaces of any width and the joiners inside words stay: a translation with them is not the same without.
+    """
     return "".join(
-        character if character.isprintable() else character.encode("unicode_escape").decode() for character in text
+        character
+        if character.isprintable() or character in JOINERS or unicodedata.category(character) == "Zs"
+        else character.encode("unicode_escape").decode()
+        for character in text
     )
 
 

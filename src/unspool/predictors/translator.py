@@ -36,8 +36,8 @@ _CUTS: dict[str, Callable[[str], list[str]]] = {"word": split_words, "token": st
 
 @dataclass(frozen=True)
 class Translation:
-    """One answer: its text, log P and score; tokens as read and written, the end of either not among them, and
-    attention (|tokens|, |source|), None without attention."""
+    """One answer: its text, log P and score; tokens as read (a word the model does not know as it stands in the text)
+    and written, the end of either not among them, and attention (|tokens|, |source|), None without attention."""
 
     text: str
     log_probability: float
@@ -117,8 +117,12 @@ class TranslatorPredictor(Predictor):
     ) -> Translation:
         looks = None if found.attention is None else found.attention[:-1, : len(ids)]
         tokens = [self.target_tokenizer.token(token) for token in found.tokens]
-        if looks is not None and self.replaces_unknown:
+        source = [self.source_tokenizer.token(int(token)) for token in ids]
+        words: list[str] = []
+        if self.source_tokenizer.level in _CUTS:
             words = _CUTS[self.source_tokenizer.level](text)[: len(ids)]
+            source = [word if token == UNKNOWN else own for word, token, own in zip(words, ids, source, strict=True)]
+        if looks is not None and self.replaces_unknown:
             for place, token in enumerate(found.tokens):
                 if token == UNKNOWN and words:
                     word = words[int(looks[place].argmax())]
@@ -127,8 +131,7 @@ class TranslatorPredictor(Predictor):
             written = detokenise(tokens) if self.target_tokenizer.level == "word" else " ".join(tokens)
         else:
             written = self.target_tokenizer.decode(found.tokens).strip()
-        source = tuple(self.source_tokenizer.token(int(token)) for token in ids)
-        return Translation(written, found.log_probability, found.score, source, tuple(tokens), looks)
+        return Translation(written, found.log_probability, found.score, tuple(source), tuple(tokens), looks)
 
     @property
     def replaces_unknown(self) -> bool:

@@ -83,6 +83,13 @@ def convert(tags: Sequence[str], scheme: Scheme) -> list[str]:
     return write_tags(find_spans(tags), len(tags), scheme)
 
 
+def in_scheme(sentences: Sequence[Sequence[str]], scheme: Scheme) -> tuple[Scheme | None, Sequence[Sequence[str]]]:
+    """The scheme that the tags of sentences are found to be written in, and they in `scheme`: the same when that is
+    theirs, or they are no tags of spans."""
+    own = detect_scheme({tag for tags in sentences for tag in tags})
+    return own, sentences if own in (None, scheme) else [convert(tags, scheme) for tags in sentences]
+
+
 def may_follow(previous: str | None, following: str | None, scheme: Scheme) -> bool:
     """Whether `following` may stand behind `previous`; None is the edge of the sequence."""
     before, opened = _parts(previous or OUTSIDE)

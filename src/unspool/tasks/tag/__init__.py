@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from unspool.errors import DataError, shorten
 from unspool.predictors import TaggerPredictor
 from unspool.tasks import start as starts
 from unspool.tasks.base import Input, Notice, Request
@@ -18,7 +19,8 @@ from unspool.tasks.tag.show import evaluation_lines, make_card, make_readme, sum
 from unspool.text.duplicates import text_hashes
 from unspool.text.readers import ReadOptions, TaggedSentences, looks_tagged, read_tagged
 from unspool.text.readers.conll import cut
-from unspool.text.spans import find_spans, first_break
+from unspool.text.readers.source import display_name
+from unspool.text.spans import find_spans, first_break, in_scheme
 from unspool.training import tagging_metrics
 
 __all__ = [
@@ -64,20 +66,32 @@ def evaluate(predictor: TaggerPredictor, paths: Sequence[Path], options: ReadOpt
     seen_in_training: sentences whose hash is among those of the training sentences.
     broken: sentences whose tags break the rules of the scheme; they are read as `conlleval` does.
     unknown_rate: share of words that are not in the vocabulary.
+
+    Spans written in the other scheme than the training data's are written anew in that one, and it is told. Raises
+    DataError when the model can answer none of the tags.
     """
     data = read_tagged(paths, options)
     for line in data.notes:
         notice(f"read       {line}")
     scheme = predictor.scheme
+    own, truth = in_scheme(data.tags, scheme) if scheme else (None, data.tags)
+    if scheme and own not in (None, scheme):
+        notice(f"spans      written in {str(own).upper()}, measured in the model's {scheme.upper()}")
     answerable = {tag for label in predictor.labels for tag in _writings(label, scheme)}
-    unseen = Counter(tag for tags in data.tags for tag in tags if tag not in answerable)
+    counts = Counter(tag for tags in truth for tag in tags)
+    unseen = {tag: count for tag, count in counts.items() if tag not in answerable}
+    if len(unseen) == len(counts):
+        raise DataError(
+            f"{display_name(paths[0])}: the model knows none of its tags, {_some(counts)}; it answers "
+            f"{_some(predictor.labels)}: say which column is the tag with --label-column"
+        )
     hashes = text_hashes([" ".join(tokens) for tokens in data.tokens]).astype(np.uint32)
-    figures = tagging_metrics.report(data.tags, predictor.tag(data.tokens), spans=scheme is not None)
+    figures = tagging_metrics.report(truth, predictor.tag(data.tokens), spans=scheme is not None)
     return {
         **figures,
-        "unseen_tags": dict(unseen),
+        "unseen_tags": unseen,
         "seen_in_training": int(np.isin(hashes, predictor.seen).sum()),
-        "broken": sum(first_break(tags, scheme) is not None for tags in data.tags) if scheme else 0,
+        "broken": sum(first_break(tags, own or scheme) is not None for tags in data.tags) if scheme else 0,
         "unknown_rate": predictor.encoder.unknown_rate(*predictor.encoder.encode(data.tokens)),
     }
 
@@ -103,6 +117,11 @@ def answer(predictor: TaggerPredictor, texts: Sequence[str]) -> Iterator[dict[st
 def answer_line(answer: dict[str, Any]) -> str:
     """Token, slash, tag, with blanks between them."""
     return " ".join(f"{token}/{tag}" for token, tag in zip(answer["tokens"], answer["tags"], strict=True))
+
+
+def _some(tags: Iterable[str], most: int = 5) -> str:
+    shown = [shorten(tag, 30) for tag in tags]
+    return ", ".join(shown[:most]) + (", …" if len(shown) > most else "")
 
 
 def _writings(label: str, scheme: str | None) -> tuple[str, ...]:

@@ -31,7 +31,7 @@ from unspool.tasks.fitting import run, weight_bytes
 from unspool.text.batching import padding_share
 from unspool.text.duplicates import overlap, seen_hashes
 from unspool.text.forms import FormEncoder
-from unspool.text.spans import Scheme, convert, detect_scheme, first_break
+from unspool.text.spans import Scheme, convert, detect_scheme, first_break, in_scheme
 from unspool.text.splitting import split
 from unspool.text.vectors import vector_table, vector_words
 from unspool.training import tagging_metrics
@@ -109,6 +109,8 @@ def prepare(
         raise DataError("the model to start from and these tags disagree: one has spans (O, B-X, I-X), one has not")
     settings = _settle(settings, given, scheme)
     _tell_tags(sentences, kinds, scheme, settings, notice)
+    if validation is not None and scheme is not None:
+        validation = Sentences(validation.tokens, in_scheme(validation.tags, scheme)[1])
     train, held_out = _parts(sentences, validation, settings, notice)
     learned = _cut(train, settings.max_length, settings.scheme)
     labels = starts.joined(begun.labels if begun else (), sorted({tag for tags in learned.tags for tag in tags}))

@@ -75,6 +75,8 @@ def evaluate(
     pairs = read_pairs(paths, options)
     for line in pairs.notes:
         notice(f"read       {line}")
+    if cut := predictor.count_long(pairs.sources):
+        notice(f"cut        {cut:,} of {len(pairs):,} sources are longer than {predictor.settings.max_length} tokens")
     return evaluation.measure(predictor, pairs.sources, pairs.targets)
 
 

@@ -69,6 +69,8 @@ def prepare(
     translator to go on from."""
     given = starts.given_with(given, start, "translate")
     begun = start if isinstance(start, TranslatorPredictor) else None
+    if not len(pairs):
+        raise DataError("there are no pairs to learn from")
     settings = _settle(given, len(pairs))
     _tell(pairs, notice)
     train, validation = _parts(pairs, other, settings, notice)
@@ -223,7 +225,7 @@ def _encode(
     longest = np.maximum(ids.source.lengths, ids.target.lengths) - 1
     kept = np.flatnonzero(longest <= settings.max_length)
     if left := len(pairs) - len(kept):
-        notice(f"long       {left:,} {part} pairs have more than {settings.max_length} tokens and are left out")
+        notice(f"long       {left:,} {part} pairs have more than {settings.max_length} tokens (--max-length): left out")
     if not len(kept):
         raise DataError(f"no {part} pair has at most {settings.max_length} tokens a side: raise --max-length")
     if not left:
