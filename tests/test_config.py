@@ -97,6 +97,28 @@ def test_a_setting_without_effect_is_refused_for_every_model(model: str) -> None
                 resolve(recipe(model), given)
 
 
+@pytest.mark.parametrize(
+    ("model", "decoder", "setting", "effect"),
+    [
+        ("dilated-cnn", "lstm", "reset_after", False),
+        ("dilated-cnn", None, "reset_after", True),
+        ("lstm", "gru", "reset_after", True),
+        ("gru", "lstm", "reset_after", True),
+        ("gru", "qrnn", "kernel_size", True),
+        ("gru", None, "kernel_size", False),
+        ("mingru", "lstm", "recurrent_dropout", True),
+        ("mingru", None, "recurrent_dropout", False),
+    ],
+)
+def test_a_setting_of_the_decoder_alone_counts(model: str, decoder: str | None, setting: str, effect: bool) -> None:
+    given = {"task": "translate", "model": model, "decoder": decoder, setting: getattr(DEFAULTS, setting)}
+    if effect:
+        assert getattr(resolve({}, given), setting) == given[setting]
+    else:
+        with pytest.raises(SettingError, match=f"{config.flag(setting)} has no effect on the model '{model}'"):
+            resolve({}, given)
+
+
 def test_uses_says_what_the_field_says() -> None:
     assert {name for name in Settings.model_fields if uses("bow", name)} == {
         "task", "model", "level", "lowercase", "min_count", "validation", "seed",

@@ -170,7 +170,9 @@ _ONLY: dict[str, frozenset[str]] = {
     "layer_norm": RECURRENT,
     "residual": RECURRENT,
 }
-_OF_DECODER = frozenset(("hidden", "reset_after", "recurrent_dropout", "zoneout", "layer_norm", "residual"))
+_OF_DECODER = frozenset(
+    ("hidden", "reset_after", "kernel_size", "recurrent_dropout", "zoneout", "layer_norm", "residual")
+)
 
 # The tasks in which a setting has an effect; all of them when it is not listed.
 _CLASSIFY, _TAG = frozenset(("classify",)), frozenset(("tag",))
@@ -200,15 +202,20 @@ def settings_of(task: str) -> tuple[str, ...]:
     return tuple(name for name in Settings.model_fields if name != "task" and task in _TASKS_ONLY.get(name, everywhere))
 
 
-def uses(model: str, setting: str, task: str = "classify") -> bool:
-    """Whether `setting` has an effect on `model` when it learns `task`."""
+def decoder_of(model: str, decoder: str | None) -> str:
+    """The cell of a translator's decoder: as asked, else that of the encoder, else a gru."""
+    return decoder or (model if model in CELLS else "gru")
+
+
+def uses(model: str, setting: str, task: str = "classify", decoder: str | None = None) -> bool:
+    """Whether `setting` has an effect on `model`, or to translate on its `decoder`, when it learns `task`."""
     if setting != "task" and setting not in settings_of(task):
         return False
     if model == IMPORTED:
         return setting in ("task", "model")
     if model == "bow":
         return setting in _BOW
-    if task == "translate" and model == "dilated-cnn" and setting in _OF_DECODER:
+    if task == "translate" and setting in _OF_DECODER and decoder_of(model, decoder) in _ONLY[setting]:
         return True
     return model in _ONLY.get(setting, frozenset(NETWORKS))
 
@@ -224,7 +231,7 @@ def resolve(recipe: Mapping[str, Any], given: Mapping[str, Any]) -> Settings:
     settings = parse({**recipe, **given})
     if settings.model == IMPORTED:
         raise SettingError("--model imported is what unspool import-keras makes: it cannot be trained")
-    if useless := [name for name in given if not uses(settings.model, name, settings.task)]:
+    if useless := [name for name in given if not uses(settings.model, name, settings.task, settings.decoder)]:
         where = f"the model {settings.model!r}"
         if useless[0] not in settings_of(settings.task):
             where = f"the task {settings.task!r}"

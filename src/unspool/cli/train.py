@@ -102,7 +102,7 @@ def tell(finished: Finished, *, json: bool) -> None:
         "settings": {
             name: value
             for name, value in settings.model_dump(mode="json").items()
-            if uses(settings.model, name, settings.task)
+            if uses(settings.model, name, settings.task, settings.decoder)
         },
     }
     found = finished.found

@@ -95,7 +95,7 @@ class Estimator:
             for name, value in settings.model_dump().items()
             if value is not None
             and name not in ("task", "vectors_mode", *starts.FINE_TUNING)
-            and config.uses(settings.model, name, settings.task)
+            and config.uses(settings.model, name, settings.task, settings.decoder)
         }
 
 

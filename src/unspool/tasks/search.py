@@ -59,7 +59,7 @@ def space_of(settings: Settings, fixed: Collection[str]) -> tuple[Space, Values]
     first: Values = {}
     space: dict[str, Range | Sequence[Any]] = {}
     for name in ("learning_rate", *SIZES, *CHOICES):
-        if name in fixed or not config.uses(settings.model, name, settings.task):
+        if name in fixed or not config.uses(settings.model, name, settings.task, settings.decoder):
             continue
         value: Any = getattr(settings, name)
         if isinstance(value, tuple):

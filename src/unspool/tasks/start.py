@@ -101,7 +101,7 @@ def _decided(start: Predictor, task: str) -> dict[str, Any]:
     """The settings of the network that are the model's, as far as they mean something for the task."""
     settings = start.settings
     names = (*_READING, *_LAYERS) if start.task != task else (*_READING, *_LAYERS, *_NETWORK)
-    own = {name: getattr(settings, name) for name in names if config.uses(settings.model, name, task)}
+    own = {name: getattr(settings, name) for name in names if config.uses(settings.model, name, task, settings.decoder)}
     if start.task != task:
         own["bidirectional"] = False  # a language model has never read backwards
     return {name: value for name, value in own.items() if value is not None}

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from unspool.config import Settings
+from unspool.config import Settings, decoder_of
 from unspool.errors import DataError
 from unspool.models.recipes import settle
 from unspool.models.transfer import graft, prefix
@@ -150,7 +150,7 @@ def _settle(given: Mapping[str, Any], count: int) -> Settings:
         "min_count": usual.min_count,
         "max_vocabulary": VOCABULARY.get(level, usual.max_size),
         "lowercase": usual.lowercase,
-        "decoder": settings.model if settings.model != "dilated-cnn" else "gru",
+        "decoder": decoder_of(settings.model, None),
     }
     changes: dict[str, Any] = {name: value for name, value in filled.items() if getattr(settings, name) is None}
     if "validation" not in given:
