@@ -137,6 +137,7 @@ def test_broken_sequences_cut_sentences_and_new_tags_are_told() -> None:
         "1 sentences break the rules of BIO and are mended, the first is sentence 4 at its token 1" in a for a in told
     )
     assert any("1 tokens have tags never seen in training and count as wrong: B-hotel" in line for line in told)
+    assert "long       40 sentences to learn have more than 3 tokens (--max-length): cut" in told
     assert prepared.data.train.rows.lengths.max() == 3
     assert prepared.data.train.rows.ids.size == sum(map(len, tokens))
 

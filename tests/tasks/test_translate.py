@@ -228,6 +228,14 @@ def test_the_commands(trained: tuple[Path, list[Path], list[str]], capsys: pytes
     assert "no effect" not in err and call("translate", folder, "x", "--beam", 0)[0] == 2
 
 
+def test_flags_that_need_attention_are_refused_without_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    paths = write(tmp_path, "n", sentences(60))
+    given = {**TINY, "attention": "none", "epochs": 1}
+    model = run.start(Request(paths[0], given, more=(paths[1],)), tmp_path / "run").model
+    assert command(["translate", str(model), "the dog", "--alignments"]) == 2
+    assert "the model has no attention: --alignments has no effect, leave it out" in capsys.readouterr().err
+
+
 def test_a_classifier_does_not_translate(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from unspool import SequenceClassifier
 

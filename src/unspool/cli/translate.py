@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,7 +14,7 @@ from unspool.cli.predict import asked, check_asked
 from unspool.errors import UsageError, shorten
 
 if TYPE_CHECKING:
-    from unspool.predictors.translator import Translation
+    from unspool.predictors.translator import Translation, TranslatorPredictor
 
 
 def translate(
@@ -68,10 +69,8 @@ def translate(
     loaded = predictors.load(model)
     if not isinstance(loaded, TranslatorPredictor):
         raise UsageError(f"{shorten(model, 300)} is a model of the task {loaded.task!r}: use unspool predict")
-    if loaded.settings.attention == "none" and (alignments or coverage_penalty or dictionary):
-        raise UsageError("the model has no attention: --alignments, --coverage-penalty, --dictionary have no effect")
-    if dictionary is not None and not loaded.replaces_unknown:
-        raise UsageError("--dictionary has no effect: only a model from words to words has unknown words to replace")
+    asks = {"--alignments": alignments, "--coverage-penalty": coverage_penalty, "--dictionary": dictionary}
+    _refuse_useless(loaded, [flag for flag, value in asks.items() if value])
     words = _dictionary(dictionary) if dictionary else None
     given = asked(texts, input, read, loaded.task)
     if cut := loaded.count_long(given):
@@ -81,9 +80,21 @@ def translate(
             if json:
                 result_json(_plain(number, one))
             else:
-                line = [f"{number}", f"{one.score:.4f}"] if n_best > 1 else []
-                line += [one.text] + ([" ".join(f"{s}-{t}" for s, t in one.alignment())] if alignments else [])
-                result("\t".join(shown(part) for part in line))
+                result("\t".join(shown(part) for part in _line(number, one, n_best > 1, alignments)))
+
+
+def _refuse_useless(loaded: TranslatorPredictor, asked: Sequence[str]) -> None:
+    """Refuse flags that have no effect on the model; those that may have none are given."""
+    if asked and loaded.settings.attention == "none":
+        raise UsageError(f"the model has no attention: {', '.join(asked)} has no effect, leave it out")
+    if "--dictionary" in asked and not loaded.replaces_unknown:
+        raise UsageError("--dictionary has no effect: only a model from words to words has unknown words to replace")
+
+
+def _line(number: int, one: Translation, numbered: bool, alignments: bool) -> list[str]:
+    line = [f"{number}", f"{one.score:.4f}"] if numbered else []
+    pairs = [" ".join(f"{source}-{target}" for source, target in one.alignment())] if alignments else []
+    return [*line, one.text, *pairs]
 
 
 def _dictionary(path: Path) -> dict[str, str]:

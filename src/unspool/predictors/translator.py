@@ -118,15 +118,11 @@ class TranslatorPredictor(Predictor):
         looks = None if found.attention is None else found.attention[:-1, : len(ids)]
         tokens = [self.target_tokenizer.token(token) for token in found.tokens]
         source = [self.source_tokenizer.token(int(token)) for token in ids]
-        words: list[str] = []
         if self.source_tokenizer.level in _CUTS:
             words = _CUTS[self.source_tokenizer.level](text)[: len(ids)]
             source = [word if token == UNKNOWN else own for word, token, own in zip(words, ids, source, strict=True)]
-        if looks is not None and self.replaces_unknown:
-            for place, token in enumerate(found.tokens):
-                if token == UNKNOWN and words:
-                    word = words[int(looks[place].argmax())]
-                    tokens[place] = dictionary.get(word, dictionary.get(word.lower(), word))
+            if looks is not None and self.replaces_unknown:
+                tokens = _replaced(tokens, found.tokens, words, looks, dictionary)
         if self.target_tokenizer.level in _CUTS:
             written = detokenise(tokens) if self.target_tokenizer.level == "word" else " ".join(tokens)
         else:
@@ -209,6 +205,22 @@ def encode(tokenizer: Tokenizer, texts: Sequence[str], max_length: int | None = 
     whole = whole if max_length is None else whole.truncate(max_length)
     ids = np.insert(whole.ids, whole.offsets[1:], np.int32(tokenizer.size))
     return Ragged(ids.astype(np.int32), whole.offsets + np.arange(len(whole.offsets)))
+
+
+def _replaced(
+    tokens: Sequence[str],
+    ids: Sequence[int],
+    words: Sequence[str],
+    looks: npt.NDArray[np.float32],
+    dictionary: Mapping[str, str],
+) -> list[str]:
+    """Target tokens, each unknown one replaced by the source word most looked at, or what the dictionary has for it."""
+    replaced = list(tokens)
+    for place, token in enumerate(ids):
+        if token == UNKNOWN and words:
+            word = words[int(looks[place].argmax())]
+            replaced[place] = dictionary.get(word, dictionary.get(word.lower(), word))
+    return replaced
 
 
 def most_tokens(source_length: int, max_length: int) -> int:

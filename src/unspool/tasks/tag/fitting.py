@@ -112,20 +112,13 @@ def prepare(
     if validation is not None and scheme is not None:
         validation = Sentences(validation.tokens, in_scheme(validation.tags, scheme)[1])
     train, held_out = _parts(sentences, validation, settings, notice)
-    learned = _cut(train, settings.max_length, settings.scheme)
-    labels = starts.joined(begun.labels if begun else (), sorted({tag for tags in learned.tags for tag in tags}))
-    if not 2 <= len(labels) <= MOST_TAGS:
-        raise DataError(
-            f"the training part has {len(labels):,} different tags, expected 2 to {MOST_TAGS:,}: say which column is "
-            "the tag with --label-column"
+    if long := sum(len(tokens) > settings.max_length for tokens in train.tokens):
+        notice(
+            f"long       {long:,} sentences to learn have more than {settings.max_length} tokens (--max-length): cut"
         )
-    encoder = FormEncoder.train(
-        learned.tokens,
-        characters=settings.characters != "none",
-        min_count=settings.min_count or MIN_COUNT,
-        max_size=settings.max_vocabulary,
-        lowercase=bool(settings.lowercase),
-    )
+    learned = _cut(train, settings.max_length, settings.scheme)
+    labels = _labels(learned, begun)
+    encoder = _train_encoder(learned, settings)
     if begun is not None:
         if vectors is not None:
             raise SettingError("--vectors and --from do not go together: the model to start from has its own vectors")
@@ -259,6 +252,27 @@ def _cut(sentences: Sentences, most: int, scheme: Scheme | None) -> Sentences:
             part = marks[start : start + most]
             tags.append(convert(part, scheme) if scheme else part)
     return Sentences(tokens, tags)
+
+
+def _labels(learned: Sentences, start: TaggerPredictor | None) -> list[str]:
+    """The tags to learn, behind those of the model to start from."""
+    labels = starts.joined(start.labels if start else (), sorted({tag for tags in learned.tags for tag in tags}))
+    if not 2 <= len(labels) <= MOST_TAGS:
+        raise DataError(
+            f"the training part has {len(labels):,} different tags, expected 2 to {MOST_TAGS:,}: say which column is "
+            "the tag with --label-column"
+        )
+    return labels
+
+
+def _train_encoder(learned: Sentences, settings: Settings) -> FormEncoder:
+    return FormEncoder.train(
+        learned.tokens,
+        characters=settings.characters != "none",
+        min_count=settings.min_count or MIN_COUNT,
+        max_size=settings.max_vocabulary,
+        lowercase=bool(settings.lowercase),
+    )
 
 
 def _vectors(

@@ -37,8 +37,8 @@ def choose(origin: str, names: Sequence[str] | None, rows: Rows, options: ReadOp
     naming the columns there are, and the flags, when one is missing, doubled or not to be found.
     """
     width = len(names) if names is not None else len(rows[0])
-    text = _asked(origin, names, width, options.text_column, "--text-column")
-    label = _asked(origin, names, width, options.label_column, "--label-column")
+    text = asked_column(origin, names, width, options.text_column, "--text-column")
+    label = asked_column(origin, names, width, options.label_column, "--label-column")
     if label is None and want_label:
         label = _by_name(names, LABEL_NAMES, text)
     if text is None:
@@ -63,7 +63,13 @@ def known_name(cell: str) -> bool:
     return cell.strip().lower() in {*TEXT_NAMES, *LABEL_NAMES}
 
 
-def _asked(origin: str, names: Sequence[str] | None, width: int, wanted: str | int | None, flag: str) -> int | None:
+def asked_column(
+    origin: str, names: Sequence[str] | None, width: int, wanted: str | int | None, flag: str
+) -> int | None:
+    """The position of a column that is asked for by its name or its number from 1; None when none is.
+
+    Raises DataError naming the columns there are when it is not among them.
+    """
     if wanted is None:
         return None
     if names is not None and wanted in names:

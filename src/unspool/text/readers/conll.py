@@ -50,24 +50,32 @@ def read_columns(origin: str, content: Iterable[str], options: ReadOptions) -> t
     tag = _column(origin, "--label-column", options.label_column, names if options.header else None, width, width)
     if token == tag:
         raise DataError(f"{origin}: token and tag are the same column, {token + 1}; give --text-column, --label-column")
-
-    def sentences() -> Sentences:
-        start = [] if options.header else [(number, first)]
-        for block in _blocks(chain(start, rows)):
-            cells = [(line, cut(text, separator)) for line, text in block if not text.startswith(DOCUMENT)]
-            for line, row in cells:
-                if len(row) != width:
-                    raise DataError(
-                        f"{origin}, line {line}: expected {width} columns as in line {number}, got {len(row)}"
-                    )
-                if not row[token]:
-                    raise DataError(f"{origin}, line {line}: the token is empty")
-            if cells:
-                yield block[0][0], ([row[token] for _, row in cells], [row[tag] for _, row in cells])
-
     by = {"\t": "tabs", " ": "blanks"}.get(separator, repr(separator))
     note = f"format: a token a line, {width} columns between {by}; token {token + 1}, tag {tag + 1} (--label-column)"
-    return sentences(), note
+    data = rows if options.header else chain([(number, first)], rows)
+    checked = _even_blocks(f"{origin}, line", data, separator, width, f"{width} columns as in line {number}")
+    return _picked(checked, origin, token, tag), note
+
+
+def _even_blocks(
+    place: str, rows: Iterable[tuple[int, str]], separator: str, width: int, expected: str
+) -> Iterator[list[tuple[int, list[str]]]]:
+    """The cells of each line of each sentence, `width` of them; marks of documents are left out."""
+    for block in _blocks(rows):
+        cells = [(line, cut(text, separator)) for line, text in block if not text.startswith(DOCUMENT)]
+        for line, row in cells:
+            if len(row) != width:
+                raise DataError(f"{place} {line}: expected {expected}, got {len(row)}")
+        if cells:
+            yield cells
+
+
+def _picked(blocks: Iterable[list[tuple[int, list[str]]]], origin: str, token: int, tag: int) -> Sentences:
+    for cells in blocks:
+        for line, row in cells:
+            if not row[token]:
+                raise DataError(f"{origin}, line {line}: the token is empty")
+        yield cells[0][0], ([row[token] for _, row in cells], [row[tag] for _, row in cells])
 
 
 def cut(line: str, separator: str = " ") -> list[str]:

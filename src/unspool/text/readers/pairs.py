@@ -11,28 +11,17 @@ from dataclasses import dataclass, replace
 from itertools import chain, islice
 from pathlib import Path
 
-from unspool.errors import DataError, UsageError, nearest, shorten
+from unspool.errors import DataError, UsageError, shorten
 from unspool.files import sha256_of
 from unspool.text.readers import jsonl
 from unspool.text.readers.columns import known_name
 from unspool.text.readers.encoding import Survey, lines, survey
 from unspool.text.readers.options import SUFFIXES, ReadOptions
+from unspool.text.readers.sides import SURE_NAMES, choose_sides, is_header, languages, named_sides
 from unspool.text.readers.source import EXPANDED, EXPANSION, Source, display_name, open_source
 from unspool.text.readers.tables import Dialect, Record, even_records, records, unlimited_fields
 from unspool.text.readers.unlabelled import Texts, read_texts
 
-SOURCE_NAMES = ("source", "src", "source_text", "input", "from", "original", "question")
-TARGET_NAMES = ("target", "tgt", "target_text", "output", "to", "translation", "answer")
-_CODES = (
-    "ar bg ca cs da de el en es et eu fa fi fr ga he hi hr hu id is it ja ko lt lv nl no pl pt ro ru sk sl sq sr sv"
-)
-_NAMES = (
-    "arabic bulgarian catalan chinese croatian czech danish dutch english estonian finnish french german greek hebrew "
-    "hindi hungarian indonesian italian japanese korean latin norwegian persian polish portuguese romanian russian "
-    "slovak slovenian spanish swedish thai turkish ukrainian vietnamese"
-)
-LANGUAGES = frozenset((*_CODES.split(), "th", "tr", "uk", "vi", "zh", *_NAMES.split()))
-SURE_NAMES = 3  # so many of the names above are used for nothing but pairs
 MEMBER_LIMIT = 2**30  # bytes of the text inside a zip
 
 Pair = tuple[str, str]
@@ -94,9 +83,9 @@ def looks_paired(path: Path, options: ReadOptions) -> bool:
     if options.format not in (None, "csv", "tsv", "jsonl") or asked != (None, None, None):
         return False
     names = _first_names(path, options)
-    sides = _named(names, SURE_NAMES)
+    sides = named_sides(names, SURE_NAMES)
     others = [name for column, name in enumerate(names) if column not in sides]
-    return len(sides) == 2 and set(_languages(names)) <= set(sides) and not any(known_name(name) for name in others)
+    return len(sides) == 2 and set(languages(names)) <= set(sides) and not any(known_name(name) for name in others)
 
 
 def read_sources(path: Path | str, options: ReadOptions | None = None) -> Texts:
@@ -105,7 +94,7 @@ def read_sources(path: Path | str, options: ReadOptions | None = None) -> Texts:
     options = options or ReadOptions()
     if options.text_column is None and str(path) != "-":
         names = _first_names(Path(path), options)
-        if sides := _named(names):
+        if sides := named_sides(names):
             header = True if options.header is None and _kind(Path(path), options) != "jsonl" else options.header
             options = replace(options, text_column=names[sides[0]], header=header)
         elif len(names) > 1 and not any(known_name(name) for name in names):
@@ -191,9 +180,9 @@ def _table(source: Source, found: Survey, options: ReadOptions) -> tuple[list[Pa
         raise DataError(f"{source.name} holds no rows")
     if len(head) < 2:
         raise DataError(f"{source.name}: its first line has no tab, comma, semicolon or pipe: where are the pairs?")
-    header = options.header if options.header is not None else _is_header(head, options)
+    header = options.header if options.header is not None else is_header(head, options)
     names = head if header else None
-    left, right = _columns(source.name, names, len(head), options)
+    left, right = choose_sides(source.name, names, len(head), options)
     data = rows if header else chain([(number, head)], rows)
     titles = [repr(shorten(head[one], 40)) if header else str(one + 1) for one in (left, right)]
     note = f"format: table {'with' if header else 'without'} header; columns: source {titles[0]}, target {titles[1]}"
@@ -213,40 +202,6 @@ def _even(origin: str, rows: Iterable[Record]) -> Iterator[Record]:
     if first is not None:
         yield first
         yield from even_records(origin, iterator, len(first[1]))
-
-
-def _is_header(head: Sequence[str], options: ReadOptions) -> bool:
-    asked = {str(name) for name in (options.text_column, options.label_column) if name is not None}
-    if asked and not all(name.isdigit() for name in asked):
-        return True
-    return bool(_named(head))
-
-
-def _named(names: Sequence[str], usual: int | None = None) -> list[int]:
-    """Positions of the source and the target among the names of columns: the usual names of both (all, or the first
-    `usual` of them), or else the first two languages. Empty when there are not both."""
-    plain = [name.strip().lower() for name in names]
-    sides = [column for column in _usual(plain, usual) if column is not None]
-    if len(sides) < 2:
-        sides = _languages(names)[:2]
-    return sides if len({plain[column] for column in sides}) == 2 else []
-
-
-def _usual(plain: Sequence[str], most: int | None = None) -> list[int | None]:
-    """Positions of the first usual name of a source and of a target, of all such names or the first `most`."""
-    return [
-        next((plain.index(name) for name in known[:most] if name in plain), None)
-        for known in (SOURCE_NAMES, TARGET_NAMES)
-    ]
-
-
-def _languages(names: Sequence[str]) -> list[int]:
-    """Positions of the names that are a language's, or its code as in en, en-GB or pt_br.
-
-    "id" is Indonesian beside one other column, and a number among several.
-    """
-    plain = [re.sub(r"[-_][a-z]{2,4}$", "", name.strip().lower()) for name in names]
-    return [k for k, name in enumerate(plain) if name in LANGUAGES and (name != "id" or len(names) == 2)]
 
 
 def _kind(path: Path, options: ReadOptions) -> str | None:
@@ -270,34 +225,6 @@ def _first_names(path: Path, options: ReadOptions) -> list[str]:
     return [cell.strip().strip('"') for cell in re.split(separators, head[0])] if head else []
 
 
-def _columns(origin: str, names: Sequence[str] | None, width: int, options: ReadOptions) -> tuple[int, int]:
-    """Positions of the source and the target: as asked, by name, else the first two that are free."""
-    asked = [_asked(origin, names, width, options.text_column, "--text-column")]
-    asked.append(_asked(origin, names, width, options.label_column, "--label-column"))
-    for side, column in enumerate(_named(names or ()) or _usual([name.strip().lower() for name in names or ()])):
-        if asked[side] is None and column not in asked:
-            asked[side] = column
-    for side in (0, 1):
-        if asked[side] is None:
-            asked[side] = next(column for column in range(width) if column not in asked)
-    left, right = asked
-    if left is None or right is None or left == right:
-        raise DataError(f"{origin}: source and target cannot be the same column")
-    return left, right
-
-
-def _asked(origin: str, names: Sequence[str] | None, width: int, wanted: str | int | None, flag: str) -> int | None:
-    if wanted is None:
-        return None
-    if names is not None and wanted in names:
-        return list(names).index(str(wanted))
-    text = str(wanted)
-    if text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= width:
-        return int(text) - 1
-    shown = ", ".join(repr(shorten(name, 40)) for name in (names or ())[:10]) or f"columns 1 to {width}"
-    raise DataError(f"{origin} has no column {shorten(text)!r} ({flag}){nearest(text, names or ())}; it has {shown}")
-
-
 def _is_text(value: object) -> bool:
     return isinstance(value, str) and not isinstance(value, jsonl.Written)
 
@@ -308,7 +235,7 @@ def _json(source: Source, found: Survey, options: ReadOptions) -> tuple[list[Pai
     if len(names) < 2:
         have = ", ".join(repr(shorten(name, 40)) for name in names) or "none"
         raise DataError(f"{source.name}: its objects need two fields of text, a source and a target; they have {have}")
-    left, right = _columns(source.name, names, len(names), options)
+    left, right = choose_sides(source.name, names, len(names), options)
     pairs = [
         (jsonl.text_of(source.name, line, one, names[left]), jsonl.text_of(source.name, line, one, names[right]))
         for line, one in jsonl.objects(source.name, lines(source, found))
