@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
@@ -221,8 +220,9 @@ def _first_names(path: Path, options: ReadOptions) -> list[str]:
             return [name for _, one in jsonl.objects(str(path), head) for name, value in one.items() if _is_text(value)]
     except DataError:
         return []  # its reader says why
-    separators = f"[{options.separator}]" if options.separator else r"[\t,;|]"
-    return [cell.strip().strip('"') for cell in re.split(separators, head[0])] if head else []
+    for mark in options.separator or ",;|":
+        head = [line.replace(mark, "\t") for line in head]
+    return [cell.strip().strip('"') for cell in head[0].split("\t")] if head else []
 
 
 def _is_text(value: object) -> bool:
