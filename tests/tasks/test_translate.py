@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from pathlib import Path
 from typing import Any
@@ -169,6 +170,10 @@ def test_validation_files_are_found_beside_each_other(tmp_path: Path) -> None:
         translate.read(request)
     with pytest.raises(UsageError, match="--vectors has no effect"):
         translate.read(Request(train[0], {}, vectors=train[0], more=(train[1],)))
+    table = tmp_path / "val.tsv.gz"
+    table.write_bytes(gzip.compress(b"the dog\tder hund\n"))
+    data = translate.read(Request(train[0], {}, validation=table, more=(train[1],)))
+    assert data.validation is not None and data.validation.sources == ["the dog"]
 
 
 def test_long_pairs_are_left_out_and_told(tmp_path: Path) -> None:

@@ -167,7 +167,7 @@ def _load_bow(contents: Mapping[str, bytes], name: str, settings: Settings, labe
     n, rows = len(ngrams), 1 if len(labels) == 2 else len(labels)
     shapes = {"idf": (n,), "coefficients": (rows, n), "intercept": (rows,)}
     tensors = folders.load_tensors(folders.need(contents, name, folder), shapes, folder / name)
-    return Bow(ngrams, **tensors, **bow.reading(settings))
+    return Bow(ngrams, tensors["idf"], tensors["coefficients"], tensors["intercept"], **bow.reading(settings))
 
 
 def _load_imported(contents: Mapping[str, bytes], classes: int, folder: Path) -> Imported:

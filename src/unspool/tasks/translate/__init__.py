@@ -14,7 +14,7 @@ from unspool.tasks.translate import evaluation, fitting
 from unspool.tasks.translate.card import make_card, make_readme
 from unspool.tasks.translate.evaluation import evaluation_lines
 from unspool.tasks.translate.fitting import Outcome, Prepared, fit, network_bytes, untrained
-from unspool.text.readers import Pairs, ReadOptions, looks_paired, read_pairs
+from unspool.text.readers import Pairs, ReadOptions, looks_paired, read_pairs, table_kind
 
 __all__ = [
     "Outcome", "Prepared", "answer", "answer_line", "evaluate", "evaluation_lines", "facts", "fit",
@@ -31,14 +31,15 @@ def recognises(paths: Sequence[Path], options: ReadOptions) -> str | None:
 
 
 def read(request: Request) -> Input[Pairs]:
-    """Pairs; to validate on two aligned files the source is given, and the target is found beside it."""
+    """Pairs; to validate on two aligned files the source is given, and the target is found beside it. A table is
+    enough by itself."""
     if request.vectors is not None:
         raise UsageError("--vectors has no effect on the task 'translate': leave it out")
     pairs = read_pairs(request.paths, request.read)
     if request.validation is None:
         return Input(pairs, None)
     files = [request.validation]
-    if len(request.paths) == 2:
+    if len(request.paths) == 2 and table_kind(request.validation, request.read) in (None, "text"):
         files.append(partner(request.validation, *request.paths))
     return Input(pairs, read_pairs(files, request.read))
 

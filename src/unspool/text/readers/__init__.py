@@ -11,7 +11,7 @@ from __future__ import annotations
 from unspool.text.readers.documents import Documents, Piece, read_documents
 from unspool.text.readers.labelled import LabelledTexts, check_labels, read_labelled
 from unspool.text.readers.options import FORMATS, TAGGED_FORMATS, ReadOptions
-from unspool.text.readers.pairs import Pairs, looks_paired, read_pairs, read_sources
+from unspool.text.readers.pairs import Pairs, looks_paired, read_pairs, read_sources, table_kind
 from unspool.text.readers.tagged import TaggedSentences, looks_tagged, read_tagged
 from unspool.text.readers.unlabelled import Texts, read_texts
 
@@ -34,4 +34,5 @@ __all__ = [
     "read_sources",
     "read_tagged",
     "read_texts",
+    "table_kind",
 ]

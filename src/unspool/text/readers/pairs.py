@@ -94,10 +94,10 @@ def read_sources(path: Path | str, options: ReadOptions | None = None) -> Texts:
     if options.text_column is None and str(path) != "-":
         names = _first_names(Path(path), options)
         if sides := named_sides(names):
-            header = True if options.header is None and _kind(Path(path), options) != "jsonl" else options.header
+            header = True if options.header is None and table_kind(Path(path), options) != "jsonl" else options.header
             options = replace(options, text_column=names[sides[0]], header=header)
         elif len(names) > 1 and not any(known_name(name) for name in names):
-            options = replace(options, text_column=1 if _kind(Path(path), options) != "jsonl" else names[0])
+            options = replace(options, text_column=1 if table_kind(Path(path), options) != "jsonl" else names[0])
     return read_texts(path, options)
 
 
@@ -203,14 +203,15 @@ def _even(origin: str, rows: Iterable[Record]) -> Iterator[Record]:
         yield from even_records(origin, iterator, len(first[1]))
 
 
-def _kind(path: Path, options: ReadOptions) -> str | None:
+def table_kind(path: Path, options: ReadOptions) -> str | None:
+    """The format as asked, or csv, tsv or jsonl by the suffix; None when that tells nothing."""
     suffixes = [suffix.lower() for suffix in path.suffixes if suffix.lower() != ".gz"]
     return options.format or SUFFIXES.get(suffixes[-1] if suffixes else "")
 
 
 def _first_names(path: Path, options: ReadOptions) -> list[str]:
     """The cells of a table's first line, or the names of the fields of text of the first JSON line; else nothing."""
-    kind = _kind(path, options)
+    kind = table_kind(path, options)
     if kind not in ("csv", "tsv", "jsonl"):
         return []
     try:
