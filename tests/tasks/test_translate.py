@@ -165,7 +165,12 @@ def test_validation_files_are_found_beside_each_other(tmp_path: Path) -> None:
     told: list[str] = []
     prepared = translate.prepare(data, request, told.append)
     assert len(prepared.train) == 60
+    packed = val[1].with_name(val[1].name + ".gz")
+    packed.write_bytes(gzip.compress(val[1].read_bytes()))
     val[1].unlink()
+    data = translate.read(request)
+    assert data.validation is not None and len(data.validation) == 20
+    packed.unlink()
     with pytest.raises(UsageError, match="no target file was found beside"):
         translate.read(request)
     with pytest.raises(UsageError, match="--vectors has no effect"):

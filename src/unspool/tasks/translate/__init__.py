@@ -93,27 +93,23 @@ def answer_line(answer: dict[str, Any]) -> str:
 
 
 def partner(path: Path, source: Path, target: Path) -> Path:
-    """The target file beside `path`, named as `target` is beside `source`: val.en → val.de."""
+    """The target file beside `path`, named as `target` is beside `source`: val.en → val.de, each packed or not."""
     difference = _difference(source.name, target.name)
     if difference:
-        own, other, end = difference
-        stem = path.name.removesuffix(end)
-        if stem.endswith(own) and stem + end == path.name:
-            found = path.with_name(stem.removesuffix(own) + other + end)
-            if found.exists():
-                return found
+        own, other = difference
+        plain = path.name.removesuffix(".gz")
+        beside = [path.with_name(plain.removesuffix(own) + other + end) for end in ("", ".gz")]
+        if plain.endswith(own) and (found := [one for one in beside if one.exists()]):
+            return found[0]
     raise UsageError(
         f"no target file was found beside {shorten(path, 200)}: name the validation files as {shorten(source.name)} "
         f"and {shorten(target.name)} are named, or validate on a share of the pairs"
     )
 
 
-def _difference(first: str, second: str) -> tuple[str, str, str] | None:
-    """(.en, .de, .gz) of train.en.gz and train.de.gz: the suffixes that differ, and what both end in; else None."""
-    left, right = first.split("."), second.split(".")
-    end = ".gz" if left[-1] == right[-1] == "gz" else ""
-    if end:
-        left, right = left[:-1], right[:-1]
+def _difference(first: str, second: str) -> tuple[str, str] | None:
+    """(.en, .de) of train.en.gz and train.de: the suffixes that differ in names otherwise alike; else None."""
+    left, right = (name.removesuffix(".gz").split(".") for name in (first, second))
     if len(left) < 2 or left[:-1] != right[:-1] or left[-1] == right[-1]:
         return None
-    return f".{left[-1]}", f".{right[-1]}", end
+    return f".{left[-1]}", f".{right[-1]}"
