@@ -142,6 +142,14 @@ def test_broken_sequences_cut_sentences_and_new_tags_are_told() -> None:
     assert prepared.data.train.rows.ids.size == sum(map(len, tokens))
 
 
+def test_bilou_is_told_to_be_no_spans() -> None:
+    tokens, tags = sentences(40)
+    told: list[str] = []
+    bilou = [[mark.replace("S-", "U-").replace("E-", "L-") for mark in convert(row, "bioes")] for row in tags]
+    assert prepare(Sentences(tokens, bilou), {"task": "tag", **TINY}, notice=told.append).scheme is None
+    assert any("written as S- and E- (BIOES) they would make spans" in line for line in told)
+
+
 def test_what_only_the_validation_part_holds_is_in_no_vocabulary() -> None:
     tokens, tags = sentences(40)
     other = Sentences([["secret", "§"]], [["O", "O"]])

@@ -204,6 +204,8 @@ def _tell_tags(
     shown = ", ".join(f"{shorten(tag, 30)} {count:,}" for tag, count in kinds.most_common(8))
     notice(f"tags       {len(kinds)}: {shown}{', …' if len(kinds) > 8 else ''}")
     if scheme is None:
+        if {tag[:2] for tag in kinds} & {"U-", "L-"} and "O" in kinds:  # BILOU
+            notice("spans      U- and L- are tags like others here: written as S- and E- (BIOES) they would make spans")
         return
     learned = "" if settings.scheme == scheme else f", learned as {str(settings.scheme).upper()} (--scheme)"
     notice(f"spans      written in {scheme.upper()}{learned}; output {settings.output} (--output)")
