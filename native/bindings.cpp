@@ -168,14 +168,20 @@ void region_backward_checked(Object x, Object lengths, Object weight, Size threa
 }
 
 void add_layer(Stepper& stepper, const std::string& cell, Object x, Object w_ih, Object w_hh, Object b_ih, Object b_hh,
-               Object extra, Object h, Object c, double keep_share, Object y, Object final_h, Object final_c) {
+               Object extra, Object h, Object c, double keep_share, Object y, Object final_h, Object final_c,
+               Object vectors) {
   run_checked([&] {
     const nb::handle none = nb::none();
     Arguments a = read(cell, x, none, none, w_ih, w_hh, b_ih, b_hh, extra, h, c, none, none, none, none, keep_share,
                        false, 1, y, none);
     a.final_h = describe("final_h", final_h);
     a.final_c = describe("final_c", final_c);
-    stepper.add_layer(check(a, nullptr, nullptr));
+    const Sequence s = check(a, nullptr, nullptr);
+    const Tensor v = describe("vectors", vectors);
+    const bool given = v.kind != Kind::absent;
+    if (given && (v.kind != Kind::float32 || !v.data || v.rank != 2 || v.shape[0] < 1 || v.shape[1] != s.inputs))
+      throw std::invalid_argument("vectors: expected a dense matrix of torch.float32, as wide as the layer's input");
+    stepper.add_layer(s, static_cast<const float*>(v.data), given ? v.shape[0] : 0);
   });
 }
 
@@ -200,17 +206,32 @@ auto data_of(const char* name, const A& array, std::initializer_list<Size> shape
   return array.data();
 }
 
-void step(const Stepper& stepper, const Array& x, const Array& h, const std::optional<Array>& c, const Result& y,
+using Tokens = nb::ndarray<nb::numpy, const std::int64_t, nb::c_contig, nb::device::cpu>;
+
+const std::int64_t* tokens_of(const Stepper& stepper, const Tokens& tokens, Size rows) {
+  const std::int64_t* all = data_of("tokens", tokens, {rows});
+  for (Size i = 0; i < rows; ++i)
+    if (all[i] < 0 || all[i] >= stepper.tokens())
+      throw nb::value_error("tokens: one is none of the stepper's vectors");
+  return all;
+}
+
+void step(const Stepper& stepper, const std::optional<Array>& x, const std::optional<Tokens>& tokens, const Array& h, const std::optional<Array>& c, const Result& y,
           const Result& new_h, const std::optional<Result>& new_c, bool log_softmax, Size threads) {
   if (stepper.layers() == 0) throw nb::value_error("stepper: has no layer");
   if (c.has_value() != stepper.has_memory() || new_c.has_value() != stepper.has_memory())
     throw nb::value_error("c: expected for a cell with a memory, and for no other");
   if (threads < 1 || threads > 4096) throw nb::value_error("threads: expected 1 to 4096");
-  if (x.ndim() != 2) throw nb::value_error("x: expected 2 dimensions");
-  const Size rows = static_cast<Size>(x.shape(0)), layers = stepper.layers(), hidden = stepper.hidden();
+  if (x.has_value() == (stepper.tokens() > 0) || tokens.has_value() == x.has_value())
+    throw nb::value_error("x: expected, or tokens where the stepper has vectors");
+  if (x && x->ndim() != 2) throw nb::value_error("x: expected 2 dimensions");
+  if (tokens && tokens->ndim() != 1) throw nb::value_error("tokens: expected 1 dimension");
+  const Size rows = static_cast<Size>(x ? x->shape(0) : tokens->shape(0));
+  const Size layers = stepper.layers(), hidden = stepper.hidden();
   StepCall call{};
   call.rows = rows;
-  call.x = data_of("x", x, {rows, stepper.inputs()});
+  if (x) call.x = data_of("x", *x, {rows, stepper.inputs()});
+  else call.tokens = tokens_of(stepper, *tokens, rows);
   call.state[0] = data_of("h", h, {layers, rows, hidden});
   call.after[0] = data_of("new_h", new_h, {layers, rows, hidden});
   if (c) call.state[1] = data_of("c", *c, {layers, rows, hidden}), call.after[1] = data_of("new_c", *new_c, {layers, rows, hidden});
@@ -271,12 +292,14 @@ NB_MODULE(_native, module) {
       .def("add_layer", &add_layer, nb::arg("cell"), nb::arg("x"), nb::arg("w_ih"), nb::arg("w_hh"),
            nb::arg("b_ih").none(), nb::arg("b_hh").none(), nb::arg("extra").none(), nb::arg("h"), nb::arg("c").none(),
            nb::arg("keep_share"), nb::arg("y"), nb::arg("final_h"), nb::arg("final_c").none(),
-           "Add a layer: the arguments of recurrent_forward for a batch of one row and one step, whose weights count.")
+           nb::arg("vectors") = nb::none(),
+           "Add a layer: the arguments of recurrent_forward for a batch of one row and one step, whose weights count. "
+           "vectors (N, I): what the first layer's tokens stand for, projected once.")
       .def("add_product", &add_product, nb::arg("weight"), nb::arg("bias").none(), "Add a dense layer after those.")
-      .def("step", &step, nb::arg("x").noconvert(), nb::arg("h").noconvert(), nb::arg("c").noconvert().none(),
+      .def("step", &step, nb::arg("x").noconvert().none(), nb::arg("tokens").noconvert().none(), nb::arg("h").noconvert(), nb::arg("c").noconvert().none(),
            nb::arg("y").noconvert(), nb::arg("new_h").noconvert(), nb::arg("new_c").noconvert().none(),
            nb::arg("log_softmax"), nb::arg("threads"),
-           "One step, numpy arrays of float32: x (B, I), h and c (L, B, H) to y (B, O), new_h and new_c.");
+           "One step, numpy arrays of float32: x (B, I) or tokens (B) int64, h and c (L, B, H) to y (B, O), new_h and new_c.");
 #define UNSPOOL_ARGUMENTS                                                                                          \
   nb::arg("cell"), nb::arg("x").none(), nb::arg("lengths").none(), nb::arg("tokens").none(), nb::arg("w_ih").none(), nb::arg("w_hh").none(),               \
       nb::arg("b_ih").none(), nb::arg("b_hh").none(), nb::arg("extra").none(), nb::arg("h").none(), nb::arg("c").none(),  \

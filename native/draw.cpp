@@ -3,6 +3,8 @@
 #include <cmath>
 #include <vector>
 
+#include "runtime.h"
+
 namespace unspool {
 namespace {
 
@@ -13,13 +15,11 @@ float greatest(const float* x, Size n) {
   return top;
 }
 
+// running (n) is room for the running sums.
 Size draw_row(const float* x, Size n, double temperature, double uniform, float top, double* running) {
+  chosen_target().shares(x, n, top, temperature, running);
   double sum = 0.0;
-  for (Size j = 0; j < n; ++j) {
-    const double from_top = (static_cast<double>(x[j]) - static_cast<double>(top)) / temperature;
-    if (from_top > -746.0) sum += std::exp(from_top);  // below, it is 0
-    running[j] = sum;
-  }
+  for (Size j = 0; j < n; ++j) running[j] = sum += running[j];
   const double passed = uniform * sum;
   Size last = 0;
   for (Size j = 0; j < n; ++j) {
@@ -36,7 +36,7 @@ bool draw(const DrawCall& call) {
   for (Size i = 0; i < call.rows; ++i) {
     const float* x = call.log_probs + i * call.columns;
     const float top = greatest(x, call.columns);
-    if (!(top > -INFINITY)) return false;
+    if (!(top > -INFINITY && top < INFINITY)) return false;
     call.tokens[i] = draw_row(x, call.columns, call.temperature, call.uniform[i], top, running.data());
     call.chosen[i] = x[call.tokens[i]];
   }

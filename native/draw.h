@@ -15,7 +15,7 @@ struct DrawCall {
 };
 
 // What decoding/sampling.py defines: the first token whose running sum of exp(log_prob / temperature) passes
-// uniform · sum. False when a number is NaN or no token is possible.
+// uniform · sum. False when a number is NaN or infinite, or no token is possible.
 bool draw(const DrawCall& call);
 
 }  // namespace unspool

@@ -143,6 +143,21 @@ constexpr Size panel_width(Size column, Size columns) {
   return V::width < kPanel && columns - column <= V::width ? V::width : kPanel;
 }
 
+// to[j·to_stride + i] = from[i·stride + j], four by four.
+template <class V>
+inline void turn(const float* from, Size stride, float* to, Size to_stride) {
+  using Four = float __attribute__((vector_size(16), aligned(4), may_alias));
+  const auto row = [&](Size i) { return *reinterpret_cast<const Four*>(from + i * stride); };
+  const Four a = row(0), b = row(1), c = row(2), d = row(3);
+  const Four ab = __builtin_shufflevector(a, b, 0, 4, 1, 5), ab_high = __builtin_shufflevector(a, b, 2, 6, 3, 7);
+  const Four cd = __builtin_shufflevector(c, d, 0, 4, 1, 5), cd_high = __builtin_shufflevector(c, d, 2, 6, 3, 7);
+  const auto put = [&](Size j, Four column) { *reinterpret_cast<Four*>(to + j * to_stride) = column; };
+  put(0, __builtin_shufflevector(ab, cd, 0, 1, 4, 5));
+  put(1, __builtin_shufflevector(ab, cd, 2, 3, 6, 7));
+  put(2, __builtin_shufflevector(ab_high, cd_high, 0, 1, 4, 5));
+  put(3, __builtin_shufflevector(ab_high, cd_high, 2, 3, 6, 7));
+}
+
 // Packs columns [column, column + width) of the depth × columns matrix whose element (k, j) is
 // source[k·by_depth + j·by_column]; columns that do not exist are 0.
 template <class V>  // only so that each instruction set has its own copy
@@ -150,7 +165,11 @@ inline void pack_panel(const float* source, Size by_depth, Size by_column, Size 
                        float* panel) {
   const Size width = panel_width<V>(column, columns);
   const Size real = columns - column < width ? columns - column : width;
-  for (Size k = 0; k < depth; ++k) {
+  Size k = 0;
+  for (; by_depth == 1 && real == width && k + 4 <= depth; k += 4)
+    for (Size j = 0; j < width; j += 4)
+      turn<V>(source + k + (column + j) * by_column, by_column, panel + k * width + j, width);
+  for (; k < depth; ++k) {
     for (Size j = 0; j < real; ++j) panel[k * width + j] = source[k * by_depth + (column + j) * by_column];
     for (Size j = real; j < width; ++j) panel[k * width + j] = 0.0f;
   }

@@ -22,13 +22,31 @@ Stepper::Block Stepper::allocate(Size floats) {
   return block;
 }
 
-void Stepper::add_layer(const Sequence& given) {
+// vectors · w_ihᵀ, dense, (count, G·H).
+Stepper::Block Stepper::project(const Sequence& s, const float* vectors, Size count) const {
+  const FlushDenormals flush;
+  const Size outputs = layout_of(s.cell).gates * s.hidden, width = padded(outputs, kPanel);
+  Size floats;
+  if (__builtin_mul_overflow(count, width, &floats)) throw std::bad_alloc();
+  const Block panels = allocate(width * s.inputs + width);
+  Block table = allocate(floats);
+  const Product product{outputs, s.inputs, s.w_ih, nullptr, panels.get(), panels.get() + width * s.inputs};
+  target_.pack_product(product);
+  target_.product(product, count, vectors, s.inputs, table.get(), width, {});
+  for (Size i = 1; i < count && width > outputs; ++i)
+    std::memmove(table.get() + i * outputs, table.get() + i * width, static_cast<std::size_t>(outputs) * sizeof(float));
+  return table;
+}
+
+void Stepper::add_layer(const Sequence& given, const float* vectors, Size count) {
   Sequence s = given;
   s.rows = s.steps = s.threads = 1;
   s.lengths = nullptr;
   const bool fits = layers_.empty() || (s.cell == layers_[0].plan.s.cell && s.hidden == hidden() && s.inputs == hidden());
-  if (!fits || !products_.empty() || s.projected || s.norm || s.reverse || !s.w_hh)
+  if (!fits || !products_.empty() || s.projected || s.norm || s.reverse || !s.w_hh || (vectors && !layers_.empty()))
     throw std::invalid_argument("layer: expected a forward recurrent layer over the outputs of the one before");
+  Block table = vectors ? project(s, vectors, count) : nullptr;
+  if (vectors) s.projected = true, s.inputs = 0, s.w_ih = nullptr;
   Plan plan = make_plan(s, {}, sort_rows(s));
   const auto place = [&](Pieces& pieces) {
     take_panels(plan, pieces);
@@ -42,6 +60,9 @@ void Stepper::add_layer(const Sequence& given) {
   target_.pack_forward(plan);
   weights_ += plan.cell.gates * s.hidden * (s.inputs + s.hidden);
   layers_.push_back({plan, std::move(block)});
+  if (!vectors) return;
+  table_ = std::move(table);
+  tokens_ = count;
 }
 
 void Stepper::add_product(const float* weight, const float* bias, Size outputs, Size depth) {
@@ -66,11 +87,12 @@ void Stepper::step_rows(const StepCall& call, Size first, Size rows) const {
   const Rows order = sort_rows(like);
   const Size size = hidden();
   std::vector<Plan> plans;
-  const float* x = call.x + first * inputs();
+  const float* x = tokens_ ? table_.get() : call.x + first * inputs();
   for (const Layer& layer : layers_) {
     Plan p = layer.plan;
     const Size at = (static_cast<Size>(plans.size()) * call.rows + first) * size;
     p.s.rows = p.group_rows = p.real_steps = rows;
+    if (tokens_ && plans.empty()) p.s.tokens = call.tokens + first;
     p.order = order.order.data(), p.length = order.length.data(), p.start = order.start.data();
     for (int k = 0; k < (p.cell.has_memory ? 2 : 1); ++k) {
       p.s.state[k] = call.state[k] + at;

@@ -31,6 +31,7 @@ struct Target {
   void (*pack_product)(const Product&);
   void (*product)(const Product&, Size rows, const float* a, Size lda, float* c, Size ldc, Team team);
   void (*log_softmax)(float* x, Size n, float* to);
+  void (*shares)(const float* x, Size n, float top, double temperature, double* to);
   void (*activate)(int which, const float* x, float* y, Size n);  // 0: sigmoid, 1: tanh; for tests
 };
 

@@ -6,6 +6,7 @@
 #include "pack.h"
 #include "product.h"
 #include "region_kernels.h"
+#include "shares.h"
 #include "target.h"
 #include "weight_gradients.h"
 
@@ -42,7 +43,7 @@ constexpr Target make_target() {
   static_assert(sizeof...(C) == static_cast<int>(Cell::count));
   return {static_cast<int>(V::width), pack_for_forward<V>, pack_backward<V>, {forward_group<V, C>...}, {backward_group<V, C>...},
           weight_gradient_panels<V>, scatter_to_tokens<V>, region_pack<R>, region_forward<R>, region_input_gradient<R>,
-          region_weight_gradient<R>, pack_product<V>, product<V>, log_softmax<V>, activate<V>};
+          region_weight_gradient<R>, pack_product<V>, product<V>, log_softmax<V>, shares<V>, activate<V>};
 }
 // V: the vectors of the cells; R: those of the region convolution.
 template <class V, class R = V>

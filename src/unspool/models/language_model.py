@@ -90,15 +90,15 @@ class LanguageModel(torch_nn.Module):
         return functional.log_softmax(self._logits(hidden), dim=-1)
 
     def stepper(self) -> Stepper | None:
-        """Steps of the recurrent layers and the products after them with the weights as they are now, which its
-        log_softmax turns into what `log_probs` says; None where the compiled core does not take the model."""
+        """Steps from tokens through the recurrent layers and the products after them with the weights as they are now,
+        which its log_softmax turns into what `log_probs` says; None where the compiled core does not take the model."""
         output = self.output
         if isinstance(output, torch_nn.AdaptiveLogSoftmaxWithLoss):
             return None
         linear = cast(torch_nn.Linear, output)
         weight = self.embedding.weight
         products = output.products(weight) if isinstance(output, TiedOutput) else [(linear.weight, linear.bias)]
-        return self.layer.stepper(products)
+        return self.layer.stepper(products, vectors=weight)
 
     def loss(self, batch: Batch) -> Tensor:
         """Mean cross-entropy of the chunk, in nats a token; the state after it is kept for the next one."""

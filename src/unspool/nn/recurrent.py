@@ -202,17 +202,21 @@ class Recurrent(nn.Module):
         y, after = compiled.step(self.layout, x, parts, self._weights(), keep_share=self.zoneout, **options)
         return y, after if len(after) > 1 else after[0]
 
-    def stepper(self, products: Sequence[tuple[Tensor, Tensor | None]] = ()) -> Stepper | None:
+    def stepper(
+        self, products: Sequence[tuple[Tensor, Tensor | None]] = (), *, vectors: Tensor | None = None
+    ) -> Stepper | None:
         """Steps in evaluation with the weights as they are now: quicker than `step`, whose weights may change at any
         time. None where the compiled core is absent or does not take such layers.
 
-        products: (weight (O, D), bias (O) or None) of dense layers to be computed after these.
+        products: (weight (O, D), bias (O) or None) of dense layers to be computed after these. `vectors` (V, I): the
+        steps are then over tokens, each of which stands for its row of them.
         """
         weight = self._parameters[next(iter(self._names[0].values()))]
         usual = not (self.bidirectional or self.layer_norm or self.residual)
         if not usual or weight is None or weight.dtype != torch.float32 or not compiled.steps(self.layout, weight):
             return None
-        return Stepper(self.layout, self._weights(), products, keep_share=self.zoneout, **self._cell_options())
+        options = self._cell_options()
+        return Stepper(self.layout, self._weights(), products, vectors=vectors, keep_share=self.zoneout, **options)
 
     def _weights(self) -> list[dict[str, Tensor]]:
         """The parameters of each layer and direction, by the names of `ops.layouts`."""

@@ -91,11 +91,11 @@ class GeneratorPredictor(Predictor):
         stepper = self.network.stepper()
         if stepper is None:
             return self.step
-        vectors, silent = self.network.embedding.weight.detach().numpy(), self._silent()
+        silent = self._silent()
 
         def step(tokens: Int64, state: Any) -> tuple[Floats, Any]:
             parts = [part.numpy() if isinstance(part, torch.Tensor) else part for part in state]
-            found, state = stepper(vectors[tokens], parts, log_softmax=True)
+            found, state = stepper(tokens, parts, log_softmax=True)
             return _allowed(found, silent), state
 
         return step
