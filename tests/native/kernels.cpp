@@ -1,8 +1,9 @@
 // The kernels without Python: random calls through the same checks that Python's calls go through. Usage:
 //   kernels [SECONDS [FIRST]]    case FIRST, FIRST + 1, ... for so many seconds (default 10, from 0)
-// A case draws a layer or a region convolution, with sizes around the widths of vectors, and either spoils one of its
-// arguments, which must be refused, or runs it: on every instruction set against the plainest one, or against a plain
-// loop, and on other numbers of threads, which must change no bit. Each buffer is a block of its own, of exactly the
+// A case draws a layer, steps on packed weights or a region convolution, with sizes around the widths of vectors, and
+// either spoils one of its arguments, which must be refused (not of steps: Python's tests do that), or runs it: on every
+// instruction set against the plainest one, or against a plain loop, and on other numbers of threads, which must change
+// no bit. Each buffer is a block of its own, of exactly the
 // size that its shape tells, so that a sanitizer sees any step beyond it. scripts/sanitize and scripts/neon run it.
 #include <algorithm>
 #include <chrono>
@@ -19,6 +20,7 @@
 
 #include "check.h"
 #include "run.h"
+#include "stepper.h"
 
 using namespace unspool;
 
@@ -366,6 +368,93 @@ void region_case(Draw& draw) {
   }
 }
 
+// --- the packed stepper --------------------------------------------------------------------------------------------
+
+struct Step {
+  std::string cell;
+  Size rows, inputs, hidden, layers, tokens, outputs;  // tokens 0: x is given; outputs 0: without a product
+  std::vector<Arguments> weights;
+  Tensor vectors, x, ids, product, bias, h, c;
+  bool log_softmax;
+};
+
+Step draw_step(Draw& draw) {
+  static const char* cells[] = {"rnn_tanh", "gru", "gru_reset_before", "lstm", "peephole", "prototype", "normalised", "pseudo"};
+  Step s{};
+  s.cell = cells[draw.below(8)];
+  const CellLayout& c = layout_of(cell_named(s.cell));
+  s.rows = draw.of({0, 1, 2, 7, 33, 64, 70}), s.inputs = draw.of({1, 3, 8, 17}), s.layers = draw.of({1, 2});
+  const Size h = s.hidden = draw.of({1, 3, 8, 16, 17, 33, 70}), gates = c.gates * h;
+  s.tokens = draw.of({0, 1, 5}), s.outputs = draw.of({0, 1, 16, 19});
+  const float narrow = 1.0f / std::sqrt(static_cast<float>(h));
+  const auto weight = [&] { return draw.normal() * narrow; };
+  for (Size k = 0; k < s.layers; ++k) {
+    Arguments a;
+    a.cell = s.cell;
+    const Size inputs = k ? h : s.inputs;
+    a.x = draw.normals("x", {1, 1, inputs}), a.w_ih = draw.floats("w_ih", {gates, inputs}, weight);
+    a.w_hh = draw.floats("w_hh", {gates, h}, weight);
+    if (draw.below(3)) a.b_ih = draw.normals("b_ih", {gates});
+    if (draw.below(3)) a.b_hh = draw.normals("b_hh", {gates});
+    if (c.extras) a.extra = draw.normals("extra", {c.extras * h});
+    a.h = draw.normals("h", {1, h}), a.y = draw.poisoned("y", {1, 1, h}), a.final_h = draw.poisoned("final_h", {1, h});
+    if (c.has_memory) a.c = draw.normals("c", {1, h}), a.final_c = draw.poisoned("final_c", {1, h});
+    a.threads = 1;
+    s.weights.push_back(a);
+  }
+  s.vectors = draw.normals("vectors", {std::max<Size>(1, s.tokens), s.inputs});
+  s.x = draw.normals("x", {s.rows, s.inputs}), s.ids = draw.tensor("ids", Kind::int64, {s.rows});
+  for (Size i = 0; i < s.rows && s.tokens; ++i) static_cast<std::int64_t*>(s.ids.data)[i] = draw.below(s.tokens);
+  s.product = draw.floats("product", {s.outputs, h}, weight), s.bias = draw.normals("bias", {s.outputs});
+  s.h = draw.normals("h", {s.layers, s.rows, h}), s.c = draw.normals("c", {s.layers, s.rows, h});
+  s.log_softmax = s.outputs && draw.one_in(2);
+  return s;
+}
+
+std::vector<std::vector<float>> run_step(Draw& draw, const Step& s, int threads, Size first, Size rows) {
+  Stepper stepper;
+  const auto values = [](const Tensor& t) { return static_cast<float*>(t.data); };
+  for (Size k = 0; k < s.layers; ++k)
+    stepper.add_layer(check(s.weights[static_cast<std::size_t>(k)], nullptr, nullptr), k || !s.tokens ? nullptr : values(s.vectors),
+                      k ? 0 : s.tokens);
+  if (s.outputs) stepper.add_product(values(s.product), values(s.bias), s.outputs, s.hidden);
+  const Size wide = stepper.outputs(), h = s.hidden;
+  Tensor before[2] = {s.h, s.c}, after[2], y = draw.poisoned("y", {rows, wide});
+  for (int part = 0; part < 2; ++part) {
+    const float* from = values(before[part]);
+    const Tensor some = draw.poisoned("state", {s.layers, rows, h});
+    for (Size k = 0; k < s.layers; ++k) std::copy_n(from + (k * s.rows + first) * h, rows * h, values(some) + k * rows * h);
+    before[part] = some, after[part] = draw.poisoned("after", {s.layers, rows, h});
+  }
+  StepCall call{};
+  call.rows = rows, call.y = values(y), call.log_softmax = s.log_softmax, call.threads = threads;
+  if (s.tokens) call.tokens = static_cast<std::int64_t*>(s.ids.data) + first;
+  else call.x = values(s.x) + first * s.inputs;
+  for (int part = 0; part < (stepper.has_memory() ? 2 : 1); ++part)
+    call.state[part] = values(before[part]), call.after[part] = values(after[part]);
+  for (int again = 0; again < 2; ++again) stepper.step(call);  // the first is always computed alone
+  return {copied(y), copied(after[0]), stepper.has_memory() ? copied(after[1]) : std::vector<float>{}};
+}
+
+void step_case(Draw& draw) {
+  const Step s = draw_step(draw);
+  choose_target(targets.back());
+  const auto wanted = run_step(draw, s, 1, 0, s.rows);
+  for (const std::string& name : targets) {
+    choose_target(name);
+    const std::string what = "a step of " + s.cell + " on " + name + ": result ";
+    const auto found = run_step(draw, s, 1, 0, s.rows), again = run_step(draw, s, static_cast<int>(draw.of({2, 3, 8})), 0, s.rows);
+    for (std::size_t i = 0; i < found.size(); ++i) {
+      expect_near(what + std::to_string(i), found[i], wanted[i]);
+      expect_equal(what + std::to_string(i) + " on other threads", again[i], found[i]);
+    }
+    if (s.rows == 0) continue;
+    const Size row = draw.below(s.rows), wide = static_cast<Size>(found[0].size()) / s.rows;
+    const auto alone = run_step(draw, s, 1, row, 1);
+    expect_equal(what + "of a row alone", alone[0], {found[0].begin() + row * wide, found[0].begin() + (row + 1) * wide});
+  }
+}
+
 void activation_case(Draw& draw) {
   const Size n = draw.below(40);
   const Tensor x = draw.floats("x", {n}, [&] { return draw.normal() * 20.0f; }), y = draw.poisoned("y", {n});
@@ -392,8 +481,9 @@ int main(int count, char** words) {
   const auto end = std::chrono::steady_clock::now() + std::chrono::duration<double>(seconds);
   for (case_number = first; std::chrono::steady_clock::now() < end; ++case_number) {
     Draw draw(case_number);
-    const Size kind = draw.below(8);
+    const Size kind = draw.below(10);
     if (kind == 0) activation_case(draw);
+    else if (kind > 7) step_case(draw);
     else if (kind < 3) region_case(draw);
     else layer_case(draw);
   }

@@ -63,6 +63,44 @@ def test_same_bits_alone_beside_others_and_on_any_number_of_threads(cell):
         assert np.array_equal(alone[0], answers[0][0][row])
 
 
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("largest", [0, 2**20], ids=["looked up", "projected"])
+def test_tokens_stand_for_their_vectors(cell, largest, monkeypatch):
+    """Also alone, and on another number of threads, to the same bits; an odd number of units and of inputs."""
+    monkeypatch.setattr("unspool.ops.stepper._LARGEST_TABLE", largest)
+    torch.manual_seed(0)
+    layer, vectors = nn.RECURRENT[cell](3, 65, 2, bias=cell != "gru"), torch.randn(6, 3)
+    stepper, plain = layer.stepper(vectors=vectors), layer.stepper()
+    tokens = np.arange(70) % 6
+    state = [np.random.default_rng(0).normal(size=(2, 70, 65)).astype(np.float32) for _ in layer.layout.states]
+    wanted, wanted_state = plain(vectors.numpy()[tokens], state)
+    found, after = stepper(tokens, state)
+    for a, b in zip((found, *after), (wanted, *wanted_state), strict=True):
+        np.testing.assert_allclose(a, b, rtol=2e-5, atol=2e-5)
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        assert np.array_equal(layer.stepper(vectors=vectors)(tokens, state)[0], found)
+    finally:
+        torch.set_num_threads(threads)
+    alone, _ = stepper(tokens[33:34], [part[:, 33:34].copy() for part in state])
+    assert np.array_equal(alone[0], found[33])
+    vectors.zero_()
+    assert np.array_equal(stepper(tokens, state)[0], found)
+
+
+def test_a_token_without_a_vector_is_refused():
+    stepper = nn.GRU(3, 5).stepper(vectors=torch.randn(6, 3))
+    state = [np.zeros((1, 2, 5), np.float32)]
+    for wrong in (np.array([0, 6]), np.array([-1, 0])):
+        with pytest.raises(ValueError, match=r"^tokens: one is none of"):
+            stepper(wrong, state)
+    with pytest.raises(ValueError, match=r"^x: expected, or tokens"):
+        stepper(np.zeros((2, 3), np.float32), state)
+    with pytest.raises(ValueError, match=r"^vectors: expected"):
+        nn.GRU(3, 5).stepper(vectors=torch.randn(6, 4))
+
+
 def test_a_row_of_nan_stays_in_its_row():
     stepper = nn.LSTM(3, 20, 2).stepper([(torch.randn(5, 20), None)])
     x, state = np.ones((7, 3), np.float32), [np.zeros((2, 7, 20), np.float32) for _ in range(2)]
@@ -95,12 +133,13 @@ def test_it_keeps_the_weights_it_was_made_with():
 def test_the_native_entry_refuses_what_does_not_fit():
     stepper = nn.LSTM(3, 4, 2).stepper()
     entry, zeros = stepper._native, lambda *shape: np.zeros(shape, np.float32)
-    good = {"x": zeros(2, 3), "h": zeros(2, 2, 4), "c": zeros(2, 2, 4), "y": zeros(2, 4)}
+    good = {"x": zeros(2, 3), "tokens": None, "h": zeros(2, 2, 4), "c": zeros(2, 2, 4), "y": zeros(2, 4)}
     good |= {"new_h": zeros(2, 2, 4), "new_c": zeros(2, 2, 4), "log_softmax": False, "threads": 1}
     entry.step(**good)
     for name, wrong in [
         ("x", zeros(2, 4)),
         ("x", zeros(3)),
+        ("x", None),
         ("h", zeros(2, 1, 4)),
         ("c", zeros(1, 2, 4)),
         ("c", None),
