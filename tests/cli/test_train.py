@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+
+from unspool.tasks.classify.show import summary_lines
 
 Command = Callable[..., tuple[int, list[str], str]]
 FLAGS = ["--model", "gru", "--hidden", "4", "--embedding", "4", "--min-count", "1", "--level", "word"]
@@ -51,6 +54,25 @@ def test_a_network_that_is_not_better_says_so(reviews: Path, command: Command) -
     code, out, _ = command("train", reviews, *FLAGS, "--epochs", 1, "--learning-rate", 1e-9)
     assert code == 0
     assert "note       the network is not better than the linear baseline here (--model bow trains that one)" in out
+
+
+def test_together_is_what_half_a_blend_would_have(reviews: Path, command: Command) -> None:
+    _, alone, _ = command("train", reviews, *FLAGS, "--epochs", 1, "--out", "alone", "--json")
+    code, blended, error = command("train", reviews, *FLAGS, "--epochs", 1, "--blend", 0.5, "--out", "both", "--json")
+    assert code == 0 and any(line.startswith("blend ") for line in error.splitlines())
+    first, second = json.loads(alone[0]), json.loads(blended[0])
+    assert first["together"] == second["validation"]["accuracy"]
+    assert first["validation"]["log_loss"] != second["validation"]["log_loss"] and second["together"] is None
+
+
+@pytest.mark.parametrize(("together", "told"), [(0.9, True), (0.8, False), (None, False)])
+def test_a_blend_is_advised_only_where_it_is_better_than_both(together: float | None, told: bool) -> None:
+    figures = {"accuracy": 0.8, "accuracy_interval": (0.7, 0.9), "macro_f1": 0.8, "log_loss": 0.5, "examples": 10}
+    outcome: Any = SimpleNamespace(
+        validation=figures, baseline={**figures, "accuracy": 0.7}, epochs=3, beats_baseline=True, together=together
+    )
+    advice = "note       together they have accuracy 0.9000: --blend 0.5 makes that the model"
+    assert (advice in list(summary_lines(outcome))) is told
 
 
 def test_the_linear_model_is_trained_without_epochs(reviews: Path, command: Command) -> None:

@@ -23,6 +23,7 @@ from unspool.models.recipes import for_level, settle
 from unspool.predictors import GeneratorPredictor
 from unspool.tasks import Request, find_task, generate, run
 from unspool.tasks.generate import fitting, sampler
+from unspool.text import ngrams
 from unspool.text.readers import Documents, ReadOptions
 from unspool.text.spelling import Speller
 from unspool.text.streams import Encoder, Tokens
@@ -96,6 +97,19 @@ def test_it_learns_and_beats_nothing_it_should_not(finished: run.Finished) -> No
     assert outcome.validation["tokens"] == math.ceil(len(TEXT) / 10)
     assert outcome.beats_baseline == (outcome.validation["nats_per_token"] < outcome.baseline["nats_per_token"])
     assert 0 <= outcome.novelty["seen_8grams"] <= 1 and outcome.novelty["longest_text"] in TEXT
+
+
+def test_a_copied_run_longer_than_a_piece_is_found_whole(
+    finished: run.Finished, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    predictor = finished.outcome.predictor
+    encoder = predictor.encoder
+    monkeypatch.setattr(ngrams, "PIECE", 64)
+    letters = np.random.default_rng(0).choice(list("abdegklnorst "), 4000)
+    corpus = "".join(letters)
+    train = Tokens.collect([encoder.encode(corpus)], encoder.kind)
+    found = sampler.novelty(predictor, corpus[100:3600], train)
+    assert found["longest_run"] == 3500 and found["seen_8grams"] == 1
 
 
 @pytest.mark.parametrize("step", [1, 40])

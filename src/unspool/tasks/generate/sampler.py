@@ -59,13 +59,13 @@ def novelty(predictor: GeneratorPredictor, sample: str, train: Tokens) -> dict[s
     """How much of a sample stands in the training text word for word: the share of its 8-grams of tokens that do,
     and its longest run of tokens that does."""
 
+    ids = predictor.encoder.encode(sample).astype("int64")
+
     def pieces() -> Iterator[Int64]:
-        step = ngrams.PIECE
-        for begin in range(0, len(train), step):
-            stop = min(len(train), begin + step + LONG)
+        for begin in range(0, len(train), ngrams.PIECE):
+            stop = min(len(train), begin + ngrams.PIECE + len(ids))  # so that a whole sample fits behind any place
             yield train.block(np.array([begin]), stop - begin)[0]
 
-    ids = predictor.encoder.encode(sample).astype("int64")
     length, place = ngrams.longest_run(ids, pieces)
     return {
         "tokens": len(ids),
