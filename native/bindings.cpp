@@ -167,6 +167,31 @@ void region_backward_checked(Object x, Object lengths, Object weight, Size threa
   });
 }
 
+void linear_forward_checked(Object x, Object weight, Object bias, Size threads, Object y) {
+  run_checked([&] {
+    LinearArguments a;
+    a.x = describe("x", x), a.weight = describe("weight", weight), a.bias = describe("bias", bias);
+    a.threads = threads, a.y = describe("y", y);
+    const LinearCall call = check_linear(a, nullptr);
+    const nb::gil_scoped_release released;
+    linear_forward(call);
+  });
+}
+
+void linear_backward_checked(Object x, Object weight, Size threads, Object d_y, Object d_x, Object d_weight,
+                             Object d_bias) {
+  run_checked([&] {
+    LinearArguments a;
+    a.x = describe("x", x), a.weight = describe("weight", weight), a.threads = threads;
+    a.d_y = describe("d_y", d_y), a.d_x = describe("d_x", d_x);
+    a.d_weight = describe("d_weight", d_weight), a.d_bias = describe("d_bias", d_bias);
+    LinearGradients g{};
+    const LinearCall call = check_linear(a, &g);
+    const nb::gil_scoped_release released;
+    linear_backward(call, g);
+  });
+}
+
 void add_layer(Stepper& stepper, const std::string& cell, Object x, Object w_ih, Object w_hh, Object b_ih, Object b_hh,
                Object extra, Object h, Object c, double keep_share, Object y, Object final_h, Object final_c,
                Object vectors) {
@@ -284,6 +309,11 @@ NB_MODULE(_native, module) {
   module.def("region_backward", &region_backward_checked, nb::arg("x"), nb::arg("lengths"), nb::arg("weight"),
              nb::arg("threads"), nb::arg("winner"), nb::arg("d_y"), nb::arg("d_x").none(), nb::arg("d_weight").none(),
              nb::arg("d_bias").none(), "The gradients of region_forward.");
+  module.def("linear_forward", &linear_forward_checked, nb::arg("x"), nb::arg("weight"), nb::arg("bias").none(),
+             nb::arg("threads"), nb::arg("y"), "y = x · weightᵀ + bias.");
+  module.def("linear_backward", &linear_backward_checked, nb::arg("x"), nb::arg("weight"), nb::arg("threads"),
+             nb::arg("d_y"), nb::arg("d_x").none(), nb::arg("d_weight").none(), nb::arg("d_bias").none(),
+             "The gradients of linear_forward.");
   module.def("draw", &draw_checked, nb::arg("log_probs").noconvert(), nb::arg("uniform").noconvert(),
              nb::arg("temperature"), nb::arg("tokens").noconvert(), nb::arg("chosen").noconvert(),
              "The next token of each row and its log-probability; False when one is not a number.");

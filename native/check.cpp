@@ -293,4 +293,31 @@ RegionCall check_region(const RegionArguments& a, RegionGradients* g) {
   return c;
 }
 
+LinearCall check_linear(const LinearArguments& a, LinearGradients* g) {
+  LinearCall c{};
+  if (a.x.rank != 2) wrong_value("x", "expected 2 dimensions");
+  if (a.weight.rank != 2) wrong_value("weight", "expected 2 dimensions");
+  c.rows = a.x.shape[0], c.depth = a.x.shape[1], c.outputs = a.weight.shape[0];
+  if (c.depth < 1 || c.outputs < 1) wrong_value("weight", "expected at least one output and one column");
+  product("x", {c.rows + 64, c.depth + 64, 4});
+  product("weight", {c.outputs + 64, c.depth + 64, 4});
+  product("y", {c.rows + 64, c.outputs + 64, 4});
+  if (a.threads < 1 || a.threads > 4096) wrong_value("threads", "expected 1 to 4096");
+  c.threads = static_cast<int>(a.threads);
+  c.x = floats(a.x, {c.rows, c.depth});
+  c.weight = floats(a.weight, {c.outputs, c.depth});
+  if (!g) {
+    c.bias = floats(a.bias, {c.outputs}, true);
+    c.y = floats(a.y, {c.rows, c.outputs});
+    check_apart({&a.y}, {&a.x, &a.weight, &a.bias});
+    return c;
+  }
+  g->y = floats(a.d_y, {c.rows, c.outputs});
+  g->x = floats(a.d_x, {c.rows, c.depth}, true);
+  g->weight = floats(a.d_weight, {c.outputs, c.depth}, true);
+  g->bias = floats(a.d_bias, {c.outputs}, true);
+  check_apart({&a.d_x, &a.d_weight, &a.d_bias}, {&a.x, &a.weight, &a.d_y});
+  return c;
+}
+
 }  // namespace unspool

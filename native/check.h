@@ -5,6 +5,7 @@
 #include <string>
 
 #include "api.h"
+#include "linear.h"
 #include "region.h"
 
 namespace unspool {
@@ -54,5 +55,14 @@ struct RegionArguments {
 
 // The same for the region convolution; with `g`, the gradients too, and winners are checked to lie in their texts.
 RegionCall check_region(const RegionArguments& a, RegionGradients* g);
+
+struct LinearArguments {
+  Tensor x, weight, bias, y;
+  Tensor d_y, d_x, d_weight, d_bias;  // of the backward pass
+  Size threads = 1;
+};
+
+// The same for the dense layer; with `g`, the gradients in place of y.
+LinearCall check_linear(const LinearArguments& a, LinearGradients* g);
 
 }  // namespace unspool

@@ -154,6 +154,7 @@ class ForwardRun {
   }
 
   Size end_of(Size u) const { return std::min(last_, u + block); }
+  Size real_end(Size u) const { return std::min(end_of(u), hidden_); }
 
   // Pre-activations of a block of units, for the slots of one product.
   void multiply_slots(Size step, SlotRange slots, Size u) {
@@ -164,14 +165,14 @@ class ForwardRun {
       if (p_.s.projected && cell.x.has(slot)) start = projected(step, slot, u, sums);
       if (p_.few.rows) multiply_few(slot, u, sums, start);
       else
-        multiply<V>(active_, operand_ + begin, stride_, depth, p_.panel[slot] + u * depth, end_of(u) - u, sums, block,
+        multiply<V>(active_, operand_ + begin, stride_, depth, p_.panel[slot] + u * depth, real_end(u) - u, sums, block,
                     start);
     }
   }
 
   // The same for one slot with the weights as they are.
   void multiply_few(int slot, Size u, float* sums, Start start) {
-    const Size outputs = std::min(end_of(u), hidden_) - u;
+    const Size outputs = real_end(u) - u;
     if (!cell.r1.has(slot) && !cell.r2.has(slot)) {
       for (Size i = 0; i < active_ && !start.stride; ++i)
         std::memcpy(sums + i * block, start.values, static_cast<std::size_t>(outputs) * sizeof(float));
@@ -247,7 +248,7 @@ class ForwardRun {
           dots<V>(active, h, stride_, p_.s.w_hh + (cell.gate_of[slot] * hidden_ + u) * hidden_,
                   std::min(block, hidden_ - u), hidden_, to, wide, {nullptr, 0});
         else
-          multiply<V>(active, h, stride_, hidden_, p_.panel[slot] + u * hidden_, std::min(block, units_ - u), to, wide,
+          multiply<V>(active, h, stride_, hidden_, p_.panel[slot] + u * hidden_, std::min(block, hidden_ - u), to, wide,
                       {nullptr, 0});
       }
     for (Size i = 0; i < active; ++i) {

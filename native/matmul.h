@@ -1,8 +1,8 @@
 // Small products with packed weights: the innermost loops.
 //
 // A panel is a column block of a matrix, 16 columns wide, or 8, stored depth by depth, so that one step of the
-// depth reads one or two whole vectors. Columns of a matrix with U units are cut at 0, 16, 32, ...; the last block
-// is 8 wide when at most 8 columns are left. Each output is one sum in the order of the depth, whatever rows
+// depth reads one or two whole vectors. Columns are cut at 0, 16, 32, ...; the last panel is 8 wide when at most 8
+// columns are left. Each output is one sum in the order of the depth, whatever rows
 // share the call: that is why the number of threads and the other rows of a batch change no bit.
 #pragma once
 
@@ -15,6 +15,7 @@
 namespace unspool {
 
 constexpr int kPanel = 16;      // columns of a panel
+constexpr Size kHalf = 8;       // of the last one, where they are enough
 constexpr Size kBlock = 64;     // columns of a block of panels, at most
 constexpr Size kDepth = 256;    // depth handled at once: a panel of that depth is 16 KB, half of a first-level cache
 
@@ -77,7 +78,7 @@ struct Start {
 
 // Rows of a micro-kernel N vectors wide: as many sums as registers can hold beside what they are made of.
 template <class V, int N>
-constexpr int rows_at_once = V::width == kPanel ? (N == 1 ? 16 : N == 2 ? 12 : N == 3 ? 8 : 6) : 6;
+constexpr int rows_at_once = V::width == kPanel ? (N == 1 ? 16 : N == 2 ? 12 : N == 3 ? 8 : 6) : N == 1 ? 12 : 6;
 
 template <class V, int N, Left left, Right right, int M = rows_at_once<V, N>>
 inline void micro_rows(int m, const float* a, Size stride, Size depth, const float* panel, Size panel_step, float* c,
@@ -115,33 +116,35 @@ void multiply_vectors(Size rows, const float* a, Size stride, Size depth, const 
 template <class V>
 constexpr Size block_of = V::width == kPanel ? kBlock : kPanel;
 
-// All rows times the next `columns` columns, at most block_of<V>: one panel (8 or 16 wide), or up to four of 16.
-// Panel n of the result stands at c + n·c_step, what it starts from at start + n·c_step.
+// All rows times the next `columns` columns, at most block_of<V>: one panel, or up to four. Panel n of the result
+// stands at c + n·c_step, what it starts from at start + n·c_step.
 template <class V, Left left = Left::by_row>
 inline void multiply(Size rows, const float* a, Size stride, Size depth, const float* panel, Size columns, float* c,
                      Size ldc, Start start, Size c_step = kPanel) {
   using P = typename V::Product;
+  using Half = typename V::Half;
   constexpr Right one = Right::one_panel, more = Right::panels;
+  const Size half = columns % kPanel > 0 && columns % kPanel <= kHalf, whole = (columns + kPanel - 1) / kPanel - half;
   if constexpr (V::width < kPanel) {
     constexpr int vectors = kPanel / P::width;
-    if (columns > V::width)
-      multiply_vectors<P, vectors, left, one>(rows, a, stride, depth, panel, c, ldc, P::width, start);
-    else multiply_vectors<V, 1, left, one>(rows, a, stride, depth, panel, c, ldc, V::width, start);
+    if (whole) multiply_vectors<P, vectors, left, one>(rows, a, stride, depth, panel, c, ldc, P::width, start);
   } else {
-    switch ((columns + kPanel - 1) / kPanel) {
-      case 1: return multiply_vectors<P, 1, left, more>(rows, a, stride, depth, panel, c, ldc, c_step, start);
-      case 2: return multiply_vectors<P, 2, left, more>(rows, a, stride, depth, panel, c, ldc, c_step, start);
-      case 3: return multiply_vectors<P, 3, left, more>(rows, a, stride, depth, panel, c, ldc, c_step, start);
-      default: return multiply_vectors<P, 4, left, more>(rows, a, stride, depth, panel, c, ldc, c_step, start);
+    switch (whole) {
+      case 0: break;
+      case 1: multiply_vectors<P, 1, left, more>(rows, a, stride, depth, panel, c, ldc, c_step, start); break;
+      case 2: multiply_vectors<P, 2, left, more>(rows, a, stride, depth, panel, c, ldc, c_step, start); break;
+      case 3: multiply_vectors<P, 3, left, more>(rows, a, stride, depth, panel, c, ldc, c_step, start); break;
+      default: multiply_vectors<P, 4, left, more>(rows, a, stride, depth, panel, c, ldc, c_step, start);
     }
   }
+  if (!half) return;
+  if (start.values) start.values += whole * c_step;
+  multiply_vectors<Half, 1, left, one>(rows, a, stride, depth, panel + whole * depth * kPanel, c + whole * c_step, ldc,
+                                       kHalf, start);
 }
 
-// The last panel of a matrix is 8 wide where vectors are and no more than 8 columns are left.
-template <class V>
-constexpr Size panel_width(Size column, Size columns) {
-  return V::width < kPanel && columns - column <= V::width ? V::width : kPanel;
-}
+// The last panel of a matrix is 8 wide where no more than 8 columns are left.
+constexpr Size panel_width(Size column, Size columns) { return columns - column <= kHalf ? kHalf : kPanel; }
 
 // to[j·to_stride + i] = from[i·stride + j], four by four.
 template <class V>
@@ -163,7 +166,7 @@ inline void turn(const float* from, Size stride, float* to, Size to_stride) {
 template <class V>  // only so that each instruction set has its own copy
 inline void pack_panel(const float* source, Size by_depth, Size by_column, Size depth, Size column, Size columns,
                        float* panel) {
-  const Size width = panel_width<V>(column, columns);
+  const Size width = panel_width(column, columns);
   const Size real = columns - column < width ? columns - column : width;
   Size k = 0;
   for (; by_depth == 1 && real == width && k + 4 <= depth; k += 4)

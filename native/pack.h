@@ -11,7 +11,7 @@ namespace unspool {
 template <class V>
 void pack_forward_panel(const Plan& p, int slot, Size u) {
   const CellLayout& c = p.cell;
-  const Size h = p.s.hidden, width = panel_width<V>(u, p.units), gate = c.gate_of[slot] * h;
+  const Size h = p.s.hidden, width = panel_width(u, h), gate = c.gate_of[slot] * h;
   const Size depth = p.operand.end(c, slot) - p.operand.begin(c, slot);
   float* to = p.panel[slot] + u * depth;
   if (c.r2.has(slot)) {
@@ -64,7 +64,7 @@ template <class V>
 void pack_back(const Plan& p, SlotRange range, const float* weights, Size columns, float* panels) {
   const Size h = p.s.hidden, depth = range.count() * p.units;
   for (Size j = 0; j < columns; j += kPanel) {
-    const Size width = panel_width<V>(j, columns);
+    const Size width = panel_width(j, columns);
     float* to = panels + j * depth;
     for (int slot = range.begin; slot < range.end; ++slot) {
       pack_panel<V>(weights + p.cell.gate_of[slot] * h * columns, columns, 1, h, j, columns, to);

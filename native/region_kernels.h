@@ -105,7 +105,7 @@ void region_forward(const RegionCall& call, const float* panels, Size row, float
       multiply<V>(count, in.text + w * call.width, call.width, depth, panels + f * depth, columns, scratch,
                   block_of<V>, Start{panels + whole * depth + f, 0});
       for (Size j = 0; j < columns; j += kPanel) {
-        const Size width = panel_width<V>(f + j, call.filters);
+        const Size width = panel_width(f + j, call.filters);
         if (call.kept == 1 && width == kPanel) take_greatest<kPanel>(scratch + j, block_of<V>, count, w, best + j, at + j);
         else if (call.kept == 1) take_greatest<8>(scratch + j, block_of<V>, count, w, best + j, at + j);
         else take_greatest_of(call.kept, scratch + j, block_of<V>, count, width, w, best + j, at + j);

@@ -1,6 +1,7 @@
 // What one instruction set offers. Each target_*.cpp compiles the same templates with its own vectors and flags.
 #pragma once
 
+#include "linear.h"
 #include "plan.h"
 #include "region.h"
 #include "team.h"
@@ -32,6 +33,8 @@ struct Target {
   void (*product)(const Product&, Size rows, const float* a, Size lda, float* c, Size ldc, Team team);
   void (*log_softmax)(float* x, Size n, float* to);
   void (*shares)(const float* x, Size n, float top, double temperature, double* to);
+  void (*pack_matrix)(const float* source, Size by_depth, Size by_column, Size depth, Size columns, Size number, float* panels);
+  void (*matrix_product)(const MatrixProduct&, Size first, Size last, float* tile);
   void (*activate)(int which, const float* x, float* y, Size n);  // 0: sigmoid, 1: tanh; for tests
 };
 

@@ -3,6 +3,7 @@
 
 #include "backward.h"
 #include "forward.h"
+#include "linear_kernels.h"
 #include "pack.h"
 #include "product.h"
 #include "region_kernels.h"
@@ -43,7 +44,7 @@ constexpr Target make_target() {
   static_assert(sizeof...(C) == static_cast<int>(Cell::count));
   return {static_cast<int>(V::width), pack_for_forward<V>, pack_backward<V>, {forward_group<V, C>...}, {backward_group<V, C>...},
           weight_gradient_panels<V>, scatter_to_tokens<V>, region_pack<R>, region_forward<R>, region_input_gradient<R>,
-          region_weight_gradient<R>, pack_product<V>, product<V>, log_softmax<V>, shares<V>, activate<V>};
+          region_weight_gradient<R>, pack_product<V>, product<V>, log_softmax<V>, shares<V>, pack_matrix<V>, matrix_product<V>, activate<V>};
 }
 // V: the vectors of the cells; R: those of the region convolution.
 template <class V, class R = V>

@@ -98,7 +98,7 @@ class WeightGradients {
     Size columns = 0;
     float* panel = panel_;
     for (Size one = q; one < last; ++one) {
-      const Size width = panel_width<V>(unit(one), units_);
+      const Size width = panel_width(unit(one), hidden_);
       columns += width;
       gather_panel(one, width, n, count, panel);
       panel += count * width;

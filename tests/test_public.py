@@ -84,7 +84,7 @@ LAYERS = {
     "RNN", "GRU", "LSTM", "PeepholeLSTM", "PrototypeLSTM", "NormalisedPrototypeLSTM", "PseudoLSTM", "MinGRU", "QRNN",
     "RECURRENT", "TextConv", "StackedConv", "DilatedConv", "ConvPool", "Embedding", "VariationalDropout",
     "WordDropout", "max_norm_", "LastPool", "MaxPool", "MeanPool", "MeanVariancePool", "AttentionPool", "Pooling",
-    "POOLINGS", "make_pooling", "Attention", "LinearChainCRF",
+    "POOLINGS", "make_pooling", "Attention", "Linear", "LinearChainCRF",
 }  # fmt: skip
 
 

@@ -15,6 +15,7 @@ template <int kind>
 struct Ymm {
   static constexpr std::int64_t width = 8;
   using Product = std::conditional_t<kind == 0, Ymm, struct Avx512>;  // what products of these are computed with
+  using Half = Ymm;                                                   // eight columns of a product
   __m256 v;
 
   static Ymm zero() { return {_mm256_setzero_ps()}; }

@@ -8,6 +8,7 @@ namespace unspool {
 struct Avx512 {
   static constexpr std::int64_t width = 16;
   using Product = Avx512;
+  using Half = Ymm<1>;
   __m512 v;
 
   static Avx512 zero() { return {_mm512_setzero_ps()}; }

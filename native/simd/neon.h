@@ -11,6 +11,7 @@ namespace unspool {
 struct Neon {
   static constexpr std::int64_t width = 8;
   using Product = Neon;
+  using Half = Neon;
   float32x4_t a, b;
 
   static Neon zero() { return all(0.0f); }

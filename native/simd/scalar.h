@@ -11,6 +11,7 @@ namespace unspool {
 struct Scalar {
   static constexpr std::int64_t width = 8;
   using Product = Scalar;
+  using Half = Scalar;
   typedef float Floats __attribute__((vector_size(32), aligned(16)));
   typedef std::int32_t Ints __attribute__((vector_size(32), aligned(16)));
   Floats v;

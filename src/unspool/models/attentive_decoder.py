@@ -59,8 +59,8 @@ class AttentiveDecoder(torch_nn.Module):
         # how many states of `hidden` units each layer has, and the shape of its window of earlier inputs, if any
         self.states = [len(layer.layout.states) for layer in layers]
         self.windows = [(layer.kernel_size - 1, layer.input_size) if layer.layout.window else None for layer in layers]
-        self.bridge = torch_nn.Linear(memory_features, hidden * sum(self.states))
-        self.readout = torch_nn.Linear(hidden + context, features)
+        self.bridge = nn.Linear(memory_features, hidden * sum(self.states))
+        self.readout = nn.Linear(hidden + context, features)
         self.dropout = torch_nn.Dropout(settings.dropout)
 
     def remember(self, memory: Tensor, lengths: Tensor) -> Memory | None:

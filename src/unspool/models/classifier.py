@@ -51,7 +51,7 @@ class Classifier(torch_nn.Module):
         self.embedding_dropout = nn.VariationalDropout(settings.embedding_dropout)
         self.encoder = make_encoder(self.embedding.out_features, settings)
         self.dropout = torch_nn.Dropout(settings.dropout)
-        self.output = torch_nn.Linear(self.encoder.out_features, classes)
+        self.output = nn.Linear(self.encoder.out_features, classes)
 
     def forward(self, ids: Tensor, lengths: Tensor) -> Tensor:
         """ids (B, T), lengths (B,) → logits (B, classes)."""

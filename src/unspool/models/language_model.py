@@ -13,6 +13,7 @@ from unspool import nn
 from unspool.config import Settings
 from unspool.nn.recurrent import Recurrent
 from unspool.ops.cross_entropy import linear_cross_entropy
+from unspool.ops.linear import linear
 from unspool.ops.stepper import Stepper
 
 State = tuple[Tensor, ...]
@@ -145,7 +146,7 @@ class TiedOutput(torch_nn.Module):
 
     def __init__(self, features: int, width: int, vocabulary_size: int) -> None:
         super().__init__()
-        self.projection = torch_nn.Linear(features, width, bias=False) if features != width else torch_nn.Identity()
+        self.projection = nn.Linear(features, width, bias=False) if features != width else torch_nn.Identity()
         self.bias = torch_nn.Parameter(torch.zeros(vocabulary_size))
 
     def rows(self, weight: Tensor) -> Tensor:
@@ -153,7 +154,7 @@ class TiedOutput(torch_nn.Module):
         return weight[: len(self.bias)]
 
     def forward(self, hidden: Tensor, weight: Tensor) -> Tensor:
-        return functional.linear(self.projection(hidden), self.rows(weight), self.bias)
+        return linear(self.projection(hidden), self.rows(weight), self.bias)
 
     def products(self, weight: Tensor) -> list[tuple[Tensor, Tensor | None]]:
         """The same as (weight, bias) of each product."""
@@ -194,4 +195,4 @@ def _output(settings: Settings, size: int) -> torch_nn.Module:
         )
     if settings.tied:
         return TiedOutput(settings.hidden, settings.embedding, size)
-    return torch_nn.Linear(settings.hidden, size)
+    return nn.Linear(settings.hidden, size)

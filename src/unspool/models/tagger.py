@@ -68,7 +68,7 @@ class Tagger(torch_nn.Module):
         self.embedding_dropout = nn.VariationalDropout(settings.embedding_dropout)
         self.encoder, width = _sequence_encoder(width, settings)
         self.dropout = torch_nn.Dropout(settings.dropout)
-        self.output = torch_nn.Linear(width, tags)
+        self.output = nn.Linear(width, tags)
         self.crf = nn.LinearChainCRF(tags) if settings.output == "crf" else None
 
     def spell(self, characters: Tensor, lengths: Tensor) -> Tensor:

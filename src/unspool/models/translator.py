@@ -16,6 +16,7 @@ from unspool.models.attentive_decoder import AttentiveDecoder, State, layer_opti
 from unspool.nn.attention import Memory
 from unspool.ops.cross_entropy import linear_cross_entropy
 from unspool.ops.lengths import valid_steps
+from unspool.ops.linear import linear
 
 VECTOR_LENGTH = 2.0  # of a token vector at first; much shorter ones make the attention slow to learn
 
@@ -118,7 +119,7 @@ class Translator(torch_nn.Module):
         return step, state
 
     def _logits(self, readouts: Tensor) -> Tensor:
-        return functional.linear(readouts, self.output_weight, self.output_bias)
+        return linear(readouts, self.output_weight, self.output_bias)
 
     def _embed(self, table: torch_nn.Module, ids: Tensor) -> Tensor:
         return self.embedding_dropout(table(self.word_dropout(ids)))  # type: ignore[no-any-return]

@@ -19,6 +19,7 @@ from unspool.nn.convolutional import ConvPool, DilatedConv, StackedConv, TextCon
 from unspool.nn.crf import LinearChainCRF
 from unspool.nn.dropout import VariationalDropout, WordDropout, max_norm_
 from unspool.nn.embedding import Embedding
+from unspool.nn.linear import Linear
 from unspool.nn.pooling import (
     POOLINGS,
     AttentionPool,
@@ -43,6 +44,7 @@ __all__ = [
     "DilatedConv",
     "Embedding",
     "LastPool",
+    "Linear",
     "LinearChainCRF",
     "MaxPool",
     "MeanPool",

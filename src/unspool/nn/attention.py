@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from unspool.errors import SettingError
+from unspool.nn.linear import Linear
 from unspool.ops import checks
 from unspool.ops.lengths import check_lengths, keep, valid_steps
 
@@ -38,11 +39,11 @@ class Attention(nn.Module):
             )
         if score == "additive":
             width = checks.positive("hidden", query_features if hidden is None else hidden)
-            self.query = nn.Linear(query_features, width)
+            self.query = Linear(query_features, width)
             self.vector = nn.Parameter(torch.empty(width).uniform_(-(3**0.5), 3**0.5) / width**0.5)
-            self.key = nn.Linear(memory_features, width, bias=False)
+            self.key = Linear(memory_features, width, bias=False)
         elif score == "general":
-            self.key = nn.Linear(memory_features, query_features, bias=False)
+            self.key = Linear(memory_features, query_features, bias=False)
 
     def forward(self, query: Tensor, memory: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """query (B, T, Q), memory (B, S, M), lengths (B,) of the memory → context (B, T, M), weights (B, T, S).

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from unspool.errors import SettingError
+from unspool.nn.linear import Linear
 from unspool.ops import checks
 from unspool.ops.convolution import blank, moments
 from unspool.ops.lengths import last_steps, valid_steps
@@ -99,8 +100,8 @@ class AttentionPool(Pooling):
         self.attention_size = (
             in_features if attention_size is None else checks.positive("attention_size", attention_size)
         )
-        self.project = nn.Linear(in_features, self.attention_size)
-        self.context = nn.Linear(self.attention_size, 1, bias=False)
+        self.project = Linear(in_features, self.attention_size)
+        self.context = Linear(self.attention_size, 1, bias=False)
         nn.init.xavier_uniform_(self.project.weight)
         nn.init.zeros_(self.project.bias)
         nn.init.xavier_uniform_(self.context.weight)

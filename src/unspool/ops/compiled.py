@@ -22,6 +22,7 @@ from unspool.ops import reference
 from unspool.ops.call import Call, State, Weights
 from unspool.ops.layouts import CellLayout
 from unspool.ops.lengths import keep, valid_steps
+from unspool.ops.linear import linear
 from unspool.ops.registered import DIFFERENTIABLE, NAMES
 
 _WEIGHTS = {"weight_ih": "w_ih", "weight_hh": "w_hh", "bias_ih": "b_ih", "bias_hh": "b_hh", "weight_ch": "extra"}
@@ -184,7 +185,7 @@ def _inputs(call: Call) -> _Inputs:
     if call.layer_norm:  # the input's part is normalised by torch, the biases go with it and with the shift
         parts |= _normalisation(call) | {"w_ih": None, "b_ih": None, "b_hh": None}
     elif call.tokens is not None:  # each distinct token is projected once
-        parts |= {"x": functional.linear(call.x, call.weights["weight_ih"]), "w_ih": None}
+        parts |= {"x": linear(call.x, call.weights["weight_ih"]), "w_ih": None}
     else:
         parts["x"] = call.x
     parts |= {"lengths": call.lengths, "tokens": call.tokens, "mask": call.state_mask, "h": call.state[0]}
@@ -204,7 +205,7 @@ def _normalisation(call: Call) -> _Inputs:
 
 def _project(call: Call) -> Tensor:
     x = call.x if call.lengths is None else keep(call.x, valid_steps(call.lengths, call.x.shape[1]))
-    return reference.project(call, x)
+    return reference.project(call, x, linear)
 
 
 def _projected_inputs(call: Call) -> _Inputs:

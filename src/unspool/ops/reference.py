@@ -6,6 +6,7 @@ It computes on every device and dtype, autograd goes through it, and every faste
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch
@@ -62,10 +63,10 @@ def trace(call: Call) -> Trace:
     return Trace(output, final, gates, states)
 
 
-def project(call: Call, x: Tensor) -> Tensor:
+def project(call: Call, x: Tensor, linear: Callable[[Tensor, Tensor], Tensor] = functional.linear) -> Tensor:
     """The input's part of all pre-activations, (B, T, G·H): every product that does not wait for a state."""
     weights = call.weights
-    projected = _convolve(call, x) if call.layout.window else functional.linear(x, weights["weight_ih"])
+    projected = _convolve(call, x, linear) if call.layout.window else linear(x, weights["weight_ih"])
     if "ln_ih_weight" in weights:  # a call of the compiled core's backward pass brings x normalised
         projected = normalise(projected, weights["ln_ih_weight"], weights["ln_ih_bias"])
     return projected + weights["bias_ih"] if "bias_ih" in weights else projected
@@ -80,12 +81,12 @@ def final_window(call: Call, x: Tensor) -> Tensor:
     return read[torch.arange(x.shape[0], device=x.device)[:, None], steps]
 
 
-def _convolve(call: Call, x: Tensor) -> Tensor:
+def _convolve(call: Call, x: Tensor, linear: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
     """p_t = Σ_j weight_ih[:, :, j] x_{t - k + 1 + j}, where "before" means before in the order of reading."""
     if x.shape[1] == 0:
-        return functional.linear(x, call.weights["weight_ih"][:, :, -1])
+        return linear(x, call.weights["weight_ih"][:, :, -1])
     windows = _with_window(call, x).unfold(1, call.kernel_size, 1)  # (B, T, I, k)
-    projected = functional.linear(windows.flatten(2), call.weights["weight_ih"].flatten(1))
+    projected = linear(windows.flatten(2), call.weights["weight_ih"].flatten(1))
     return reverse_rows(projected, call.lengths) if call.reverse else projected
 
 

@@ -1,0 +1,41 @@
+// A dense layer and its gradients, on packed panels. Every sum is made by one thread in one order, whatever the
+// number of threads: matrix libraries do not promise that.
+#pragma once
+
+#include "api.h"
+
+namespace unspool {
+
+// c (rows, columns) = start + a · b: the left side row after row or depth after depth, the right side packed.
+struct MatrixProduct {
+  Size depth, columns;
+  const float* a;
+  Size stride;         // of a: from row to row, or with `by_depth` from depth to depth
+  bool by_depth;
+  const float* panels;  // padded(columns, 16) · depth
+  const float* start;   // one row of columns, readable to whole panels; or null: 0
+  float* c;
+};
+
+// y (N, O) = x (N, D) · weightᵀ (D, O) + bias.
+struct LinearCall {
+  Size rows, depth, outputs;
+  int threads;
+  const float* x;
+  const float* weight;
+  const float* bias;  // or null
+  float* y;           // null in the backward pass
+};
+
+// Absent ones are null.
+struct LinearGradients {
+  const float* y;  // (N, O)
+  float* x;        // (N, D)
+  float* weight;   // (O, D)
+  float* bias;     // (O)
+};
+
+void linear_forward(const LinearCall& call);
+void linear_backward(const LinearCall& call, const LinearGradients& g);
+
+}  // namespace unspool

@@ -1,0 +1,75 @@
+"""A dense layer whose answers and gradients have the same bits on any number of threads.
+
+torch leaves its products to a library that may sum in another order on another number of threads (on some CPUs it
+does). Ours sum in the order of the depth, always.
+"""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from unspool import native
+
+
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """x (…, D), weight (O, D), bias (O,) or None → (…, O): what torch.nn.functional.linear gives.
+
+    By the compiled core for float32 on the CPU, elsewhere by torch. Raises ValueError or TypeError for shapes or types
+    that do not fit.
+    """
+    if torch.compiler.is_compiling() or not _takes(x, weight, bias):
+        return functional.linear(x, weight, bias)
+    rows = x.reshape(-1, x.shape[-1]).contiguous()
+    weight = weight.contiguous()
+    if torch.is_grad_enabled() and any(part is not None and part.requires_grad for part in (x, weight, bias)):
+        y = cast(Tensor, _Linear.apply(rows, weight, bias))  # type: ignore[no-untyped-call]
+    else:
+        y = _forward(rows, weight, bias)
+    return y.view(*x.shape[:-1], len(weight))
+
+
+def _takes(*parts: Tensor | None) -> bool:
+    return native.core() is not None and all(
+        part is None
+        or (part.dtype == torch.float32 and part.device.type == "cpu" and type(part) in (Tensor, torch.nn.Parameter))
+        for part in parts
+    )
+
+
+def _forward(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    y = x.new_empty(len(x), len(weight))
+    _core().linear_forward(x, weight, bias, torch.get_num_threads(), y)
+    return y
+
+
+def _core() -> Any:
+    core = native.core()
+    assert core is not None  # `_takes` has seen it
+    return core
+
+
+class _Linear(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        return _forward(x, weight, bias)
+
+    @staticmethod
+    def backward(ctx: Any, given: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight = ctx.saved_tensors
+        need_x, need_weight, need_bias = ctx.needs_input_grad
+        if torch.is_grad_enabled():  # create_graph=True: in operations that have gradients themselves
+            return (
+                given @ weight if need_x else None,
+                given.t() @ x if need_weight else None,
+                given.sum(0) if need_bias else None,
+            )
+        d_x = torch.empty_like(x) if need_x else None
+        d_weight = torch.empty_like(weight) if need_weight else None
+        d_bias = weight.new_empty(len(weight)) if need_bias else None
+        _core().linear_backward(x, weight, torch.get_num_threads(), given.contiguous(), d_x, d_weight, d_bias)
+        return d_x, d_weight, d_bias
