@@ -153,7 +153,7 @@ void region_forward_checked(Object x, Object lengths, Object weight, Object bias
 }
 
 void region_backward_checked(Object x, Object lengths, Object weight, Size threads, Object winner, Object d_y,
-                             Object d_x, Object d_weight, Object d_bias) {
+                             Object d_x, Object d_weight, Object d_bias, bool add) {
   run_checked([&] {
     RegionArguments a;
     a.x = describe("x", x), a.lengths = describe("lengths", lengths), a.weight = describe("weight", weight);
@@ -161,6 +161,7 @@ void region_backward_checked(Object x, Object lengths, Object weight, Size threa
     a.d_y = describe("d_y", d_y), a.d_x = describe("d_x", d_x);
     a.d_weight = describe("d_weight", d_weight), a.d_bias = describe("d_bias", d_bias);
     RegionGradients g{};
+    g.add = add;
     const RegionCall call = check_region(a, &g);
     const nb::gil_scoped_release released;
     region_backward(call, g);
@@ -308,7 +309,8 @@ NB_MODULE(_native, module) {
              "The greatest answer of each filter over the windows of each text, and where it stands.");
   module.def("region_backward", &region_backward_checked, nb::arg("x"), nb::arg("lengths"), nb::arg("weight"),
              nb::arg("threads"), nb::arg("winner"), nb::arg("d_y"), nb::arg("d_x").none(), nb::arg("d_weight").none(),
-             nb::arg("d_bias").none(), "The gradients of region_forward.");
+             nb::arg("d_bias").none(), nb::arg("add") = false,
+             "The gradients of region_forward; with add, that of x is added to what d_x holds.");
   module.def("linear_forward", &linear_forward_checked, nb::arg("x"), nb::arg("weight"), nb::arg("bias").none(),
              nb::arg("threads"), nb::arg("y"), "y = x · weightᵀ + bias.");
   module.def("linear_backward", &linear_backward_checked, nb::arg("x"), nb::arg("weight"), nb::arg("threads"),

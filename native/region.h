@@ -25,6 +25,7 @@ struct RegionGradients {
   float* x;        // (B, T, E) or null; exactly 0 outside the winners
   float* weight;   // (F, k, E) or null
   float* bias;     // (F) or null
+  bool add;        // x holds gradients already, of other regions over the same text: these are added to them
 };
 
 constexpr Size kWindowBlock = 96;  // windows whose answers to one panel of filters stay in the first-level cache

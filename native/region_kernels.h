@@ -135,7 +135,7 @@ inline Size window_floats(const RegionCall& call, Size length) {
 template <class V>
 void region_input_gradient(const RegionCall& call, const RegionGradients& g, Size row) {
   float* to = g.x + row * call.steps * call.width;
-  std::memset(to, 0, sizeof(float) * static_cast<std::size_t>(call.steps * call.width));
+  if (!g.add) std::memset(to, 0, sizeof(float) * static_cast<std::size_t>(call.steps * call.width));
   const Size n = window_floats(call, call.lengths[row]), depth = call.size * call.width;
   for (Size place = 0; place < call.kept; ++place)
     for (Size f = 0; f < call.filters; ++f) {

@@ -19,7 +19,7 @@ from unspool.ops.convolution import (
     REGION_POOLINGS,
     blank,
     dilated_conv,
-    region_conv,
+    region_convs,
     window_conv,
 )
 from unspool.ops.lengths import valid_steps
@@ -62,11 +62,9 @@ class TextConv(nn.Module):
     def forward(self, input: Tensor, lengths: Tensor | None = None) -> Tensor:
         """input (B, T, in_channels), lengths (B,) or None for T everywhere; gives (B, out_features)."""
         checks.sequence(input, self.in_channels)
-        regions = []
-        for i in range(len(self.region_sizes)):
-            weight, bias = self.get_parameter(f"weight_r{i}"), self.get_parameter(f"bias_r{i}")
-            regions.append(region_conv(input, lengths, weight, bias, self.activation, self.pooling, self.k))
-        return torch.cat(regions, 1)
+        sizes = range(len(self.region_sizes))
+        filters = [(self.get_parameter(f"weight_r{i}"), self.get_parameter(f"bias_r{i}")) for i in sizes]
+        return region_convs(input, lengths, filters, self.activation, self.pooling, self.k)
 
     def extra_repr(self) -> str:
         return (

@@ -7,6 +7,8 @@ none, and its answer is zero. What stands in the padding never matters.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -46,14 +48,41 @@ def region_conv(
     al. 2014, section 3.3): (B, k·F), the F first ones before the F second ones; 0 where there are fewer windows.
     activation: "relu" or "tanh"; pooling: "max", "mean", "mean+variance" or "k-max". An empty text gives zeros.
     """
-    checks.sequence(x, weight.shape[2])
+    return region_convs(x, lengths, [(weight, bias)], activation, pooling, k)
+
+
+def region_convs(
+    x: Tensor,
+    lengths: Tensor | None,
+    filters: compiled_regions.Filters,
+    activation: str = "relu",
+    pooling: str = "max",
+    k: int = 1,
+) -> Tensor:
+    """`region_conv` with the (weight, bias) of several region sizes, their answers side by side."""
+    for weight, _ in filters:
+        checks.sequence(x, weight.shape[2])
     activate = ACTIVATIONS[checks.choice("activation", activation, ACTIVATIONS)]
     checks.choice("pooling", pooling, REGION_POOLINGS)
     if checks.positive("k", k) > 1 and pooling != "k-max":
         raise SettingError('k goes with pooling "k-max"')
     lengths = checks.row_lengths(x, lengths)
     if pooling in ("max", "k-max") and compiled_regions.takes(x):
-        return activate(compiled_regions.greatest(x, lengths, weight, bias, k)).flatten(1)
+        answers = compiled_regions.greatest(x, lengths, filters, k)
+        return torch.cat([activate(answer).flatten(1) for answer in answers], 1)
+    return torch.cat([_defined(x, lengths, *pair, activate, pooling, k) for pair in filters], 1)
+
+
+def _defined(
+    x: Tensor,
+    lengths: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    activate: Callable[[Tensor], Tensor],
+    pooling: str,
+    k: int,
+) -> Tensor:
+    """The definition, for one region size."""
     counts = window_counts(lengths, weight.shape[1])
     x = _extend(blank(x, lengths), weight.shape[1])
     if pooling == "k-max":
