@@ -100,7 +100,9 @@ class Toy:
     ) -> Trainer:
         deadline = given.pop("deadline", None)
         settings = Settings(**{"epochs": 3, "learning_rate": 0.05, "batch_size": BATCH, **given})
-        return Trainer(ToyModel(self.table), data or ToyData(), settings, folder=folder, deadline=deadline, callbacks=callbacks)
+        return Trainer(
+            ToyModel(self.table), data or ToyData(), settings, folder=folder, deadline=deadline, callbacks=callbacks
+        )
 
     @staticmethod
     def state(trainer: Trainer) -> dict[str, bytes]:

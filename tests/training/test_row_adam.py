@@ -248,7 +248,7 @@ def test_what_plain_adamw_has_kept_is_taken_over() -> None:
         (table(torch.tensor([[1, 2 + step % 20]])) ** 2).sum().backward()
         optimizer.step()
     optim.finish(optimizer)
-    torch.testing.assert_close(table.weight.detach(), ends[0], rtol=1e-6, atol=1e-7)
+    torch.testing.assert_close(table.weight.detach(), ends[0], rtol=1e-5, atol=1e-6)
 
 
 def test_a_second_beta_that_the_sweep_cannot_take() -> None:

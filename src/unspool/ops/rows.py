@@ -36,8 +36,8 @@ class Table(NamedTuple):
 
 
 class Step(NamedTuple):
-    """The numbers of one step of AdamW: the rate over the first bias correction; 1 - rate · decay; both betas; 1 over the root
-    of the second bias correction; eps."""
+    """The numbers of one step of AdamW: the rate over the first bias correction; 1 - rate · decay; both betas; 1 over
+    the root of the second bias correction; eps."""
 
     rate: float
     kept: float

@@ -63,7 +63,7 @@ class RowAdamW(torch.optim.AdamW):
 
     @torch.no_grad()
     def catch_up(self, parameter: Tensor, ids: Tensor | None = None) -> None:
-        """Do the steps that the rows `ids` of a parameter have missed, or all of its rows; other parameters miss none."""
+        """Do the steps that the rows `ids` of a parameter have missed, or all of its rows; others miss none."""
         state = self.state.get(parameter, {})
         if "clock" in state:
             rows.catch_up(_table(parameter, state), _place(state), self.defaults["eps"], ids)
@@ -74,8 +74,8 @@ class RowAdamW(torch.optim.AdamW):
             self.catch_up(parameter)
 
     @torch.no_grad()
-    def step(self, closure: None = None) -> None:  # type: ignore[override]
-        """One update; takes no closure."""
+    def step(self) -> None:  # type: ignore[override]
+        """One update."""
         found = list(self._row_sparse())
         for parameter, gradient, group in found:
             self._update(parameter, rows.coalesced(gradient), group)
@@ -107,8 +107,8 @@ class RowAdamW(torch.optim.AdamW):
 
 
 def _start(parameter: Tensor, state: dict[str, Tensor]) -> None:
-    """Begin to keep a table's state. All of it is of the table's type, the clock below 2^24: what torch casts it to when
-    it loads a state. One that plain AdamW has kept is taken over: all rows are at its step."""
+    """Begin to keep a table's state. All of it is of the table's type, the clock below 2^24: what torch casts it to
+    when it loads a state. One that plain AdamW has kept is taken over: all rows are at its step."""
     if not state:
         zeros = torch.zeros_like(parameter)
         state.update(step=torch.tensor(0.0), exp_avg=zeros, exp_avg_sq=zeros.clone())
