@@ -283,6 +283,70 @@ bool draw_checked(const nb::ndarray<nb::numpy, const float, nb::ndim<2>, nb::c_c
   return draw(call);
 }
 
+Size distinct_rows_checked(Object ids, Size size, Object slots, Object distinct) {
+  Size count = 0;
+  run_checked([&] {
+    RowArguments a;
+    a.ids = describe("ids", ids), a.size = size;
+    a.slots = describe("slots", slots), a.distinct = describe("distinct", distinct);
+    check_distinct(a);
+    const nb::gil_scoped_release released;
+    count = distinct_rows(static_cast<const std::int64_t*>(a.ids.data), a.ids.shape[0], size,
+                          static_cast<std::int64_t*>(a.slots.data), static_cast<std::int64_t*>(a.distinct.data));
+  });
+  return count;
+}
+
+void sum_rows_checked(Object gradient, Object slots, Size threads, Object sums) {
+  run_checked([&] {
+    RowArguments a;
+    a.gradient = describe("gradient", gradient), a.slots = describe("slots", slots), a.threads = threads;
+    a.sums = describe("sums", sums);
+    check_sums(a);
+    const nb::gil_scoped_release released;
+    sum_rows(static_cast<const float*>(a.gradient.data), static_cast<const std::int64_t*>(a.slots.data),
+             a.gradient.shape[0], a.gradient.shape[1], a.sums.shape[0], static_cast<float*>(a.sums.data),
+             static_cast<int>(threads));
+  });
+}
+
+RowArguments read_table(Object weight, Object first, Object second, Object clock, Size place, Object ids, double eps,
+                        Size threads) {
+  RowArguments a;
+  a.weight = describe("weight", weight), a.first = describe("first", first), a.second = describe("second", second);
+  a.clock = describe("clock", clock), a.place = place, a.ids = describe("ids", ids);
+  a.eps = eps, a.threads = threads;
+  return a;
+}
+
+void catch_up_rows_checked(Object weight, Object first, Object second, Object clock, Size place, Object ids, double eps,
+                           Size threads, Object ahead) {
+  run_checked([&] {
+    RowArguments a = read_table(weight, first, second, clock, place, ids, eps, threads);
+    a.ahead = describe("ahead", ahead);
+    const RowTable table = check_catch_up(a);
+    const bool all = a.ids.kind == Kind::absent;
+    const nb::gil_scoped_release released;
+    catch_up_rows(table, static_cast<const std::int64_t*>(a.ids.data), all ? table.rows : a.ids.shape[0],
+                  static_cast<float>(eps), static_cast<int>(threads));
+  });
+}
+
+void update_rows_checked(Object weight, Object first, Object second, Object clock, Size place, Object ids, double eps,
+                         Size threads, Object gradient, double rate, double kept, double beta1, double beta2,
+                         double scale) {
+  run_checked([&] {
+    RowArguments a = read_table(weight, first, second, clock, place, ids, eps, threads);
+    a.gradient = describe("gradient", gradient);
+    a.rate = rate, a.kept = kept, a.beta1 = beta1, a.beta2 = beta2, a.scale = scale;
+    RowStep step{};
+    const RowTable table = check_update(a, step);
+    const nb::gil_scoped_release released;
+    update_rows(table, static_cast<const std::int64_t*>(a.ids.data), a.ids.shape[0],
+                static_cast<const float*>(a.gradient.data), step, static_cast<int>(threads));
+  });
+}
+
 void activation(const std::string& name, Object x, Object y) {
   const Tensor from = describe("x", x), to = describe("y", y);
   const bool fits = from.kind == Kind::float32 && to.kind == Kind::float32 && from.data && to.data &&
@@ -319,6 +383,18 @@ NB_MODULE(_native, module) {
   module.def("draw", &draw_checked, nb::arg("log_probs").noconvert(), nb::arg("uniform").noconvert(),
              nb::arg("temperature"), nb::arg("tokens").noconvert(), nb::arg("chosen").noconvert(),
              "The next token of each row and its log-probability; False when one is not a number.");
+  module.def("distinct_rows", &distinct_rows_checked, nb::arg("ids").none(), nb::arg("size"), nb::arg("slots").none(),
+             nb::arg("distinct").none(),
+             "The distinct ids (N) but padding in ascending order, where each id stands among them, and how many.");
+  module.def("sum_rows", &sum_rows_checked, nb::arg("gradient").none(), nb::arg("slots").none(), nb::arg("threads"),
+             nb::arg("sums").none(), "The sums of the rows (N, E) that have the same slot (N).");
+  module.def("catch_up_rows", &catch_up_rows_checked, nb::arg("weight").none(), nb::arg("first").none(),
+             nb::arg("second").none(), nb::arg("clock").none(), nb::arg("place"), nb::arg("ids").none(), nb::arg("eps"),
+             nb::arg("threads"), nb::arg("ahead").none(), "Bring the rows `ids` of a table, or all, to `place`.");
+  module.def("update_rows", &update_rows_checked, nb::arg("weight").none(), nb::arg("first").none(),
+             nb::arg("second").none(), nb::arg("clock").none(), nb::arg("place"), nb::arg("ids").none(), nb::arg("eps"),
+             nb::arg("threads"), nb::arg("gradient").none(), nb::arg("rate"), nb::arg("kept"), nb::arg("beta1"),
+             nb::arg("beta2"), nb::arg("scale"), "One step of Adam for the rows `ids`, which are at `place`.");
   nb::class_<Stepper>(module, "Stepper", "Steps of stacked layers with weights packed once.")
       .def(nb::init<>())
       .def("add_layer", &add_layer, nb::arg("cell"), nb::arg("x"), nb::arg("w_ih"), nb::arg("w_hh"),

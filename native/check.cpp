@@ -320,4 +320,104 @@ LinearCall check_linear(const LinearArguments& a, LinearGradients* g) {
   return c;
 }
 
+// --- rows of a table ---------------------------------------------------------------------------------------------
+
+namespace {
+
+void check_threads(Size threads) {
+  if (threads < 1 || threads > 4096) wrong_value("threads", "expected 1 to 4096");
+}
+
+void check_number(const char* name, double value, double low, double high) {
+  if (!(value >= low && value <= high))
+    wrong_value(name, "expected " + std::to_string(low) + " to " + std::to_string(high));
+}
+
+void check_rank(const Tensor& t, Kind kind, int rank) {
+  if (t.kind != kind) check_tensor(t, kind, {});
+  if (t.rank != rank) wrong_value(t.name, "expected " + std::to_string(rank) + " dimensions, got " + std::to_string(t.rank));
+}
+
+const std::int64_t* check_ids(const Tensor& t, Size rows) {
+  check_rank(t, Kind::int64, 1);
+  check_tensor(t, Kind::int64, {t.shape[0]});
+  const auto* ids = static_cast<const std::int64_t*>(t.data);
+  for (Size i = 0; i < t.shape[0]; ++i)
+    if (ids[i] < 0 || ids[i] >= rows)
+      wrong_value(t.name, "expected 0 to " + std::to_string(rows - 1) + ", got " + std::to_string(ids[i]));
+  return ids;
+}
+
+RowTable check_table(const RowArguments& a) {
+  check_rank(a.weight, Kind::float32, 2);
+  check_threads(a.threads);
+  RowTable t{};
+  t.rows = a.weight.shape[0], t.width = a.weight.shape[1], t.place = a.place;
+  if (t.rows < 1 || t.width < 1) wrong_value("weight", "expected at least one row and column");
+  product("weight", {t.rows, t.width, 8});
+  t.weight = floats(a.weight, {t.rows, t.width}), t.first = floats(a.first, {t.rows, t.width});
+  t.second = floats(a.second, {t.rows, t.width}), t.clock = floats(a.clock, {t.rows});
+  return t;
+}
+
+}  // namespace
+
+RowTable check_catch_up(const RowArguments& a) {
+  RowTable t = check_table(a);
+  check_rank(a.ahead, Kind::float32, 2);
+  t.columns = a.ahead.shape[1];
+  t.ahead = floats(a.ahead, {4, t.columns});
+  if (t.place < 0 || t.place > std::min<Size>(t.columns, 1 << 24)) wrong_value("place", "expected 0 to " + std::to_string(t.columns));
+  check_number("eps", a.eps, 0.0, 1.0);
+  const bool all = a.ids.kind == Kind::absent;
+  const std::int64_t* ids = all ? nullptr : check_ids(a.ids, t.rows);
+  for (Size i = 0, n = all ? t.rows : a.ids.shape[0]; i < n; ++i) {
+    const float clock = t.clock[ids ? ids[i] : i];
+    if (!(clock >= 0.0f && clock <= static_cast<float>(t.place))) wrong_value("clock", "expected 0 to place");
+  }
+  check_apart({&a.weight, &a.first, &a.second, &a.clock}, {&a.ahead, &a.ids});
+  return t;
+}
+
+RowTable check_update(const RowArguments& a, RowStep& step) {
+  RowTable t = check_table(a);
+  if (t.place < 0 || t.place >= 1 << 24) wrong_value("place", "expected 0 to 16777215");
+  check_rank(a.ids, Kind::int64, 1);
+  floats(a.gradient, {a.ids.shape[0], t.width});
+  const std::int64_t* ids = check_ids(a.ids, t.rows);
+  for (Size i = 0; i < a.ids.shape[0]; ++i) {
+    if (i && ids[i] <= ids[i - 1]) wrong_value("ids", "expected different rows in ascending order");
+    if (t.clock[ids[i]] != static_cast<float>(t.place)) wrong_value("clock", "expected place in every row of the gradient");
+  }
+  check_number("rate", a.rate, 0.0, 1e30), check_number("kept", a.kept, -1e30, 1.0);
+  check_number("beta1", a.beta1, 0.0, 1.0), check_number("beta2", a.beta2, 0.0, 1.0);
+  check_number("scale", a.scale, 1.0, 1e30), check_number("eps", a.eps, 0.0, 1.0);
+  check_apart({&a.weight, &a.first, &a.second, &a.clock}, {&a.ids, &a.gradient});
+  const auto narrow = [](double x) { return static_cast<float>(x); };
+  step = {narrow(a.kept), narrow(a.rate), narrow(1.0 - a.beta1), narrow(a.beta2), narrow(1.0 - a.beta2), narrow(a.scale), narrow(a.eps)};
+  return t;
+}
+
+void check_distinct(const RowArguments& a) {
+  if (a.size < 1 || a.size > Size{1} << 31) wrong_value("size", "expected 1 to 2147483648 rows");
+  check_rank(a.ids, Kind::int64, 1);
+  check_tensor(a.slots, Kind::int64, {a.ids.shape[0]});
+  check_tensor(a.distinct, Kind::int64, {a.ids.shape[0]});
+  check_ids(a.ids, a.size);
+  check_apart({&a.slots, &a.distinct}, {&a.ids});
+}
+
+void check_sums(const RowArguments& a) {
+  check_rank(a.gradient, Kind::float32, 2), check_rank(a.sums, Kind::float32, 2);
+  check_threads(a.threads);
+  const Size n = a.gradient.shape[0], width = a.gradient.shape[1], count = a.sums.shape[0];
+  product("gradient", {n, width, 8}), product("sums", {count, width, 8});
+  floats(a.gradient, {n, width}), floats(a.sums, {count, width});
+  check_tensor(a.slots, Kind::int64, {n});
+  const auto* slots = static_cast<const std::int64_t*>(a.slots.data);
+  for (Size i = 0; i < n; ++i)
+    if (slots[i] < -1 || slots[i] >= count) wrong_value("slots", "expected -1 to " + std::to_string(count - 1));
+  check_apart({&a.sums}, {&a.gradient, &a.slots});
+}
+
 }  // namespace unspool

@@ -7,6 +7,7 @@
 #include "api.h"
 #include "linear.h"
 #include "region.h"
+#include "rows.h"
 
 namespace unspool {
 
@@ -64,5 +65,18 @@ struct LinearArguments {
 
 // The same for the dense layer; with `g`, the gradients in place of y.
 LinearCall check_linear(const LinearArguments& a, LinearGradients* g);
+
+struct RowArguments {
+  Tensor weight, first, second, clock, ahead, ids, gradient, slots, distinct, sums;
+  Size place = 0, size = 0, threads = 1;
+  double rate = 0.0, kept = 1.0, beta1 = 0.0, beta2 = 0.0, scale = 1.0, eps = 0.0;
+};
+
+// The same for a table that is updated by rows: clocks and ids are checked, too.
+RowTable check_catch_up(const RowArguments& a);
+RowTable check_update(const RowArguments& a, RowStep& step);
+void check_distinct(const RowArguments& a);
+// And for the sums of equal rows.
+void check_sums(const RowArguments& a);
 
 }  // namespace unspool

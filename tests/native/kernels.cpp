@@ -1,10 +1,10 @@
 // The kernels without Python: random calls through the same checks that Python's calls go through. Usage:
 //   kernels [SECONDS [FIRST]]    case FIRST, FIRST + 1, ... for so many seconds (default 10, from 0)
-// A case draws a layer, steps on packed weights or a region convolution, with sizes around the widths of vectors, and
-// either spoils one of its arguments, which must be refused (not of steps: Python's tests do that), or runs it: on every
-// instruction set against the plainest one, or against a plain loop, and on other numbers of threads, which must change
-// no bit. Each buffer is a block of its own, of exactly the
-// size that its shape tells, so that a sanitizer sees any step beyond it. scripts/sanitize and scripts/neon run it.
+// A case draws a layer, steps on packed weights, a region convolution or a table updated by rows, with sizes around the
+// widths of vectors, and either spoils one of its arguments, which must be refused (not of steps: Python's tests do
+// that), or runs it: on every instruction set against the plainest one, or against a plain loop, and on other numbers of
+// threads, which must change no bit. Each buffer is a block of its own, of exactly the size that its shape tells, so that
+// a sanitizer sees any step beyond it. scripts/sanitize and scripts/neon run it.
 #include <algorithm>
 #include <chrono>
 #include <cmath>
@@ -455,6 +455,119 @@ void step_case(Draw& draw) {
   }
 }
 
+// --- rows of a table -------------------------------------------------------------------------------------------------
+
+struct Rows {
+  RowArguments table, lookup;  // lookup: distinct ids and the sums of their gradients
+  Size size, width, count;
+};
+
+Rows draw_rows(Draw& draw) {
+  Rows r{};
+  r.size = draw.of({1, 2, 63, 64, 65, 200}), r.width = draw.of({1, 3, 4, 7, 8, 17, 33}), r.count = draw.of({0, 1, 5, 70, 300});
+  RowArguments &t = r.table, &l = r.lookup;
+  const Size columns = draw.of({1, 6, 20});
+  t.place = draw.below(columns + 1);
+  t.weight = draw.normals("weight", {r.size, r.width}), t.first = draw.normals("first", {r.size, r.width});
+  t.second = draw.floats("second", {r.size, r.width}, [&] { return std::abs(draw.normal()); });
+  t.clock = draw.floats("clock", {r.size}, [&] { return static_cast<float>(draw.below(t.place + 1)); });
+  t.ahead = draw.normals("ahead", {4, columns});
+  t.rate = 0.1, t.kept = 0.9, t.beta1 = 0.9, t.beta2 = 0.98, t.scale = 1.5, t.eps = 1e-8, t.threads = draw.of({1, 2, 4});
+  l.ids = draw.tensor("ids", Kind::int64, {r.count});
+  for (Size i = 0; i < r.count; ++i) static_cast<std::int64_t*>(l.ids.data)[i] = draw.below(r.size);
+  l.slots = draw.tensor("slots", Kind::int64, {r.count}), l.distinct = draw.tensor("distinct", Kind::int64, {r.count});
+  l.size = r.size, l.threads = t.threads;
+  l.gradient = draw.floats("gradient", {r.count, r.width}, [&] { return draw.exact(); });
+  return r;
+}
+
+// A lookup of the ids, then a step: what the training does. Gives the sums and the table after.
+std::vector<std::vector<float>> run_rows(Draw& draw, Rows& r, int threads) {
+  RowArguments &t = r.table, &l = r.lookup;
+  for (Tensor* part : {&t.weight, &t.first, &t.second, &t.clock}) {
+    const std::vector<float> before = copied(*part);
+    Size i = 0;
+    const Size height = part->shape[0];
+    const auto next = [&] { return before[static_cast<std::size_t>(i++)]; };
+    *part = part->rank == 1 ? draw.floats(part->name, {height}, next) : draw.floats(part->name, {height, r.width}, next);
+  }
+  check_distinct(l);
+  const auto ints = [](const Tensor& x) { return static_cast<std::int64_t*>(x.data); };
+  const Size found = distinct_rows(ints(l.ids), r.count, r.size, ints(l.slots), ints(l.distinct));
+  l.sums = draw.poisoned("sums", {found, r.width});
+  check_sums(l);
+  sum_rows(static_cast<float*>(l.gradient.data), ints(l.slots), r.count, r.width, found, static_cast<float*>(l.sums.data), threads);
+  t.ids = l.ids;
+  catch_up_rows(check_catch_up(t), ints(l.ids), r.count, static_cast<float>(t.eps), threads);
+  t.ids = l.distinct, t.ids.shape[0] = found, t.gradient = l.sums;
+  RowStep step{};
+  const RowTable table = check_update(t, step);
+  update_rows(table, ints(t.ids), found, static_cast<float*>(l.sums.data), step, threads);
+  return {copied(l.sums), copied(t.weight), copied(t.first), copied(t.second), copied(t.clock)};
+}
+
+// The same in double, a row at a time.
+std::vector<std::vector<float>> plain_rows(const Rows& r) {
+  const RowArguments& t = r.table;
+  const auto values = [](const Tensor& x) { return static_cast<const float*>(x.data); };
+  const auto* ids = static_cast<const std::int64_t*>(r.lookup.ids.data);
+  const float* ahead = values(t.ahead);
+  std::vector<float> sums, w = copied(t.weight), m = copied(t.first), v = copied(t.second), clock = copied(t.clock);
+  for (Size row = 0; row < r.size; ++row) {
+    if (std::find(ids, ids + r.count, row) == ids + r.count) continue;
+    const Size past = static_cast<Size>(clock[static_cast<std::size_t>(row)]);
+    clock[static_cast<std::size_t>(row)] = static_cast<float>(t.place + (row > 0));
+    for (Size j = 0; j < r.width; ++j) {
+      const auto at = static_cast<std::size_t>(row * r.width + j);
+      double weight = w[at], first = m[at], second = v[at], sum = 0.0;
+      if (past < t.place) {
+        const auto line = [&](Size k) { return static_cast<double>(ahead[k * t.ahead.shape[1] + past]); };
+        weight = weight * line(1) - line(0) * first / (std::sqrt(second) + t.eps);
+        first *= line(2), second *= line(3);
+      }
+      if (row > 0) {
+        for (Size i = 0; i < r.count; ++i) sum += ids[i] == row ? values(r.lookup.gradient)[i * r.width + j] : 0.0f;
+        sums.push_back(static_cast<float>(sum));
+        first += (sum - first) * (1.0 - t.beta1), second = second * t.beta2 + sum * sum * (1.0 - t.beta2);
+        weight = weight * t.kept - t.rate * first / (std::sqrt(second) * t.scale + t.eps);
+      }
+      w[at] = static_cast<float>(weight), m[at] = static_cast<float>(first), v[at] = static_cast<float>(second);
+    }
+  }
+  return {sums, w, m, v, clock};
+}
+
+// Numbers only: Python's tests spoil the ids.
+void spoilt_rows_case(Draw& draw, Rows r) {
+  RowArguments &t = r.table, &l = r.lookup;
+  t.ids = draw.tensor("ids", Kind::int64, {0}), t.gradient = draw.normals("gradient", {0, r.width});
+  l.sums = draw.poisoned("sums", {1, r.width});
+  std::fill_n(static_cast<std::int64_t*>(l.slots.data), r.count, -1);
+  const Size entry = draw.below(3);
+  std::vector<Tensor*> all{&t.weight, &t.first, &t.second, &t.clock, entry ? &t.gradient : &t.ahead};
+  if (entry == 2) all = {&l.gradient, &l.sums};
+  const bool wrong = spoil(draw, all);
+  RowStep step{};
+  const bool no = refused([&] {
+    if (entry == 0) check_catch_up(t);
+    else if (entry == 1) t.place = 0, check_update(t, step);
+    else check_sums(l);
+  });
+  expect(no || !wrong, "wrong arguments of rows were accepted");
+}
+
+void rows_case(Draw& draw) {
+  Rows r = draw_rows(draw);
+  if (draw.one_in(3)) return spoilt_rows_case(draw, r);
+  Rows again = r;
+  const auto wanted = plain_rows(r), found = run_rows(draw, r, static_cast<int>(r.table.threads));
+  const auto others = run_rows(draw, again, static_cast<int>(draw.of({1, 2, 3, 8})));
+  for (std::size_t i = 0; i < found.size(); ++i) {
+    expect_near("rows: result " + std::to_string(i), found[i], wanted[i]);
+    expect_equal("rows on other threads: result " + std::to_string(i), others[i], found[i]);
+  }
+}
+
 void activation_case(Draw& draw) {
   const Size n = draw.below(40);
   const Tensor x = draw.floats("x", {n}, [&] { return draw.normal() * 20.0f; }), y = draw.poisoned("y", {n});
@@ -481,8 +594,9 @@ int main(int count, char** words) {
   const auto end = std::chrono::steady_clock::now() + std::chrono::duration<double>(seconds);
   for (case_number = first; std::chrono::steady_clock::now() < end; ++case_number) {
     Draw draw(case_number);
-    const Size kind = draw.below(10);
+    const Size kind = draw.below(11);
     if (kind == 0) activation_case(draw);
+    else if (kind == 10) rows_case(draw);
     else if (kind > 7) step_case(draw);
     else if (kind < 3) region_case(draw);
     else layer_case(draw);

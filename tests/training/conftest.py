@@ -14,6 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from unspool.config import Settings
+from unspool.nn import Embedding
+from unspool.training import optim
 from unspool.training.callbacks import Callback
 from unspool.training.checkpoint import Progress
 from unspool.training.trainer import Trainer
@@ -22,14 +24,26 @@ ROWS, BATCH = 12, 4
 
 
 class ToyModel(nn.Module):
-    def __init__(self) -> None:
+    """With `table`, every point is a word as well, and a table of vectors is large enough to be updated by rows."""
+
+    def __init__(self, table: bool = False) -> None:
         super().__init__()
+        torch.manual_seed(5)
+        self.embedding = Embedding(optim.LARGE, 2) if table else None
         torch.manual_seed(5)
         self.layers = nn.Sequential(nn.Linear(2, 4), nn.Tanh(), nn.Dropout(0.3), nn.Linear(4, 2))
         self.updates = 0
 
+    def tables(self) -> list[Embedding]:
+        return [] if self.embedding is None else [self.embedding]
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.embedding is not None:
+            x = x + self.embedding((x[:, 0].nan_to_num() * 100).long().abs() + 1)
+        return self.layers(x)
+
     def loss(self, batch: tuple[Tensor, Tensor]) -> Tensor:
-        return nn.functional.cross_entropy(self.layers(batch[0]), batch[1])
+        return nn.functional.cross_entropy(self(batch[0]), batch[1])
 
     def after_step(self) -> None:
         self.updates += 1
@@ -62,7 +76,7 @@ class ToyData:
         self.between()
         poll()
         with torch.no_grad():
-            loss = float(nn.functional.cross_entropy(model.layers(self.x), self.y))
+            loss = float(nn.functional.cross_entropy(model(self.x), self.y))
         return {"loss": loss, "score": self.scores[self.last] if self.scores else -loss}
 
 
@@ -79,13 +93,16 @@ class Toy:
     """Makes trainers; everything a test may want to look at is an attribute of what it makes."""
 
     Data, StopAt = ToyData, StopAt
+    table = False  # whether the model has a table that is updated by rows
 
     def __call__(
         self, folder: Path | None = None, data: ToyData | None = None, *callbacks: Callback, **given: Any
     ) -> Trainer:
         deadline = given.pop("deadline", None)
         settings = Settings(**{"epochs": 3, "learning_rate": 0.05, "batch_size": BATCH, **given})
-        return Trainer(ToyModel(), data or ToyData(), settings, folder=folder, deadline=deadline, callbacks=callbacks)
+        return Trainer(
+            ToyModel(self.table), data or ToyData(), settings, folder=folder, deadline=deadline, callbacks=callbacks
+        )
 
     @staticmethod
     def state(trainer: Trainer) -> dict[str, bytes]:

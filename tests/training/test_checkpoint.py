@@ -20,6 +20,13 @@ from unspool.training.callbacks import MetricsLog
 from unspool.training.checkpoint import Progress
 
 
+@pytest.fixture(params=[False, True], ids=["plain", "by rows"])
+def toy(request: pytest.FixtureRequest, toy: Any) -> Any:
+    """Without and with a table that is updated by rows, which is behind at most moments."""
+    toy.table = request.param
+    return toy
+
+
 def stopped(toy: Any, folder: Path, step: int = 5) -> list[Path]:
     """A run stopped in its second epoch: one checkpoint after the first epoch, one at the stop."""
     with pytest.raises(Interrupted):
@@ -69,8 +76,13 @@ def test_without_one_field_it_is_damaged(toy: Any, tmp_path: Path, name: str) ->
     assert state == ended(toy, None)[0]
 
 
-@pytest.mark.parametrize("group", ["model.", "best.", "optimizer.", "optimizer.0.", "best.layers.3.bias"])
+GROUPS = ["model.", "best.", "optimizer.", "optimizer.0.", "optimizer.0.exp_avg", "best.layers.3.bias"]
+
+
+@pytest.mark.parametrize("group", [*GROUPS, "optimizer.0.clock", "optimizer.0.ahead"])
 def test_without_one_group_of_tensors_it_is_damaged(toy: Any, tmp_path: Path, group: str) -> None:
+    if group.endswith(("clock", "ahead")) and not toy.table:
+        pytest.skip("not there")
     newest = stopped(toy, tmp_path)[-1]
 
     def change(_: Any, tensors: dict[str, Any]) -> None:
@@ -107,6 +119,24 @@ def test_every_field_matters(toy: Any, tmp_path: Path, name: str) -> None:
     rewrite(newest, lambda state, _: state["progress"].update({name: values[name]}))
     expected = outcome(toy, tmp_path / "run", tmp_path / "log")
     assert outcome(toy, tmp_path / "changed", tmp_path / "changed.log") != expected
+
+
+CHANGED: dict[str, Callable[[Any], object]] = {
+    "step": lambda tensor: tensor.add_(1),
+    "exp_avg": lambda tensor: tensor.add_(1),
+    "exp_avg_sq": lambda tensor: tensor.add_(1),
+    "clock": lambda tensor: tensor.zero_(),
+    "ahead": lambda tensor: tensor.mul_(0.5),
+}
+
+
+@pytest.mark.parametrize("key", CHANGED)
+def test_every_tensor_of_a_table_matters(toy: Any, tmp_path: Path, key: str) -> None:
+    if not toy.table:
+        pytest.skip("not there")
+    newest = stopped(toy, tmp_path)[-1]
+    rewrite(newest, lambda _, tensors: CHANGED[key](tensors[f"optimizer.0.{key}"]))
+    assert ended(toy, tmp_path)[0] != ended(toy, None)[0]
 
 
 DAMAGES: dict[str, tuple[Callable[[Any, Any], object], str]] = {

@@ -71,6 +71,10 @@ class Classifier(torch_nn.Module):
             found.setdefault(self._depth(name), []).append(parameter)
         return [found[depth] for depth in sorted(found)]
 
+    def tables(self) -> list[nn.Embedding]:
+        """The embeddings that are only ever looked up in."""
+        return [self.embedding]
+
     def _depth(self, name: str) -> int:
         if name.startswith("output.") or ".pooling." in name:
             return 0

@@ -106,6 +106,10 @@ class Tagger(torch_nn.Module):
             return self.crf.marginals(scores, lengths)
         return scores.double().softmax(2)
 
+    def tables(self) -> list[nn.Embedding]:
+        """The embeddings that are only ever looked up in."""
+        return [self.embedding]
+
     def after_step(self) -> None:
         """Nothing has to hold after an update."""
 

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from unspool.errors import SettingError
-from unspool.ops import checks
+from unspool.ops import checks, rows
 
 MODES = ("rand", "static", "nonstatic", "multichannel")
 PADDING = 0
@@ -62,7 +62,7 @@ class Embedding(nn.Module):
     def forward(self, input: Tensor) -> Tensor:
         """input (B, T) of int32 or int64 ids, 0 to num_embeddings - 1; gives (B, T, out_features)."""
         self._check_ids(input)
-        vectors = F.embedding(input, self.weight, padding_idx=PADDING, sparse=self.sparse)
+        vectors = rows.lookup(input, self.weight) if self.sparse else F.embedding(input, self.weight, PADDING)
         if self.mode != "multichannel":
             return vectors
         return torch.cat([vectors, F.embedding(input, self.frozen_weight)], -1)

@@ -1,4 +1,4 @@
-"""The optimiser and its schedule, from settings; both are torch's."""
+"""The optimiser and its schedule, from settings; both are torch's, but for large tables of word vectors."""
 
 from __future__ import annotations
 
@@ -10,12 +10,21 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from unspool.config import Settings
+from unspool.nn import Embedding
+from unspool.ops import rows
+from unspool.training.row_adam import RowAdamW
+
+# Rows from which a table is updated by rows: below, all of it lies in the caches, and a batch holds much of it.
+LARGE = 10_000
+BETAS = (0.9, 0.98)
 
 
 def make_optimizer(model: nn.Module, settings: Settings) -> torch.optim.Optimizer:
     """The optimiser that `settings.optimizer` names; biases and gains are never decayed.
 
     With `layer_decay` every layer of the model, from the output down, has that share of the rate of the one above.
+    AdamW updates large tables of the model's `tables()` by rows: until `finish`, whoever reads their weights other than
+    by looking up must call `settle` before.
     """
     layers = [list(model.parameters())] if settings.layer_decay == 1 else _layers(model)
     groups: list[dict[str, Any]] = []
@@ -32,7 +41,32 @@ def make_optimizer(model: nn.Module, settings: Settings) -> torch.optim.Optimize
         return torch.optim.RMSprop(groups, lr=rate, foreach=True)
     if settings.optimizer == "sgd":
         return torch.optim.SGD(groups, lr=rate, momentum=0.9, foreach=True)
-    return torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.98), fused=True)
+    if not (tables := _large_tables(model, settings)):
+        return torch.optim.AdamW(groups, lr=rate, betas=BETAS, fused=True)
+    by_rows = RowAdamW(groups, lr=rate, betas=BETAS)
+    for table in tables:
+        by_rows.follow(table)
+    return by_rows
+
+
+def _large_tables(model: nn.Module, settings: Settings) -> list[Embedding]:
+    """What is worth updating by rows; nothing when averaged weights walk over all rows anyway."""
+    if settings.average or not hasattr(model, "tables"):
+        return []
+    tables: list[Embedding] = model.tables()  # type: ignore[operator]
+    return [one for one in tables if one.weight.requires_grad and one.num_embeddings >= LARGE]
+
+
+def settle(optimizer: torch.optim.Optimizer) -> None:
+    """Bring the weights up to the optimiser's last step, which those of tables updated by rows are not always."""
+    if isinstance(optimizer, RowAdamW):
+        optimizer.catch_up_all()
+
+
+def finish(optimizer: torch.optim.Optimizer) -> None:
+    """Settle, and leave the model alone from now on."""
+    if isinstance(optimizer, RowAdamW):
+        optimizer.release()
 
 
 def make_averaged(model: nn.Module, settings: Settings) -> AveragedModel | None:
@@ -76,8 +110,16 @@ def clip(parameters: Iterable[torch.Tensor], limit: float) -> float:
 
     What torch.nn.utils.clip_grad_norm_ does, which also multiplies short gradients, by 1: a pass over all of them.
     """
-    parameters = list(parameters)
-    norm = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None], foreach=True)
+    dense, sparse = [], []
+    for parameter in parameters:
+        if parameter.grad is not None and parameter.grad.is_sparse:
+            parameter.grad = rows.coalesced(parameter.grad)
+            sparse.append(parameter.grad.values())
+        elif parameter.grad is not None:
+            dense.append(parameter)
+    norm = nn.utils.get_total_norm([p.grad for p in dense if p.grad is not None] + sparse, foreach=True)
     if not norm + 1e-6 <= limit:
-        nn.utils.clip_grads_with_norm_(parameters, limit, norm, foreach=True)
+        nn.utils.clip_grads_with_norm_(dense, limit, norm, foreach=True)
+        for values in sparse:
+            values.mul_(torch.clamp(limit / (norm + 1e-6), max=1.0))
     return float(norm)

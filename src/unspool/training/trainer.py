@@ -112,6 +112,7 @@ class Trainer:
                     self._epoch(stop)
         finally:
             self._tell("on_end")
+        optim.finish(self.optimizer)
         optim.unfreeze(self.model, self.settings, None)
         if self.best:
             self.model.load_state_dict(self.best)
@@ -193,6 +194,7 @@ class Trainer:
 
     def _validate(self, stop: Stop, *, cut: bool) -> None:
         started = time.monotonic()
+        optim.settle(self.optimizer)
         judged = self.judged
         judged.eval()
         figures = dict(self.data.validate(judged, lambda: self._poll(stop)))
