@@ -368,6 +368,54 @@ void region_case(Draw& draw) {
   }
 }
 
+// --- the dense layer ---------------------------------------------------------------------------------------------
+
+// Exact numbers: any order of a sum gives the same.
+void expect_linear(const LinearCall& c, const float* y, const LinearGradients& g) {
+  const Size n = c.rows, d = c.depth, o = c.outputs;
+  const auto sum = [&](Size count, float start, auto term) {
+    for (Size k = 0; k < count; ++k) start += term(k);
+    return start;
+  };
+  for (Size i = 0; i < n; ++i)
+    for (Size j = 0; j < o; ++j)
+      expect(y[i * o + j] == sum(d, c.bias ? c.bias[j] : 0.0f, [&](Size k) { return c.x[i * d + k] * c.weight[j * d + k]; }),
+             "linear: a wrong answer");
+  for (Size k = 0; k < d; ++k) {
+    for (Size i = 0; i < n; ++i)
+      expect(g.x[i * d + k] == sum(o, 0.0f, [&](Size j) { return g.y[i * o + j] * c.weight[j * d + k]; }), "linear: d_x");
+    for (Size j = 0; j < o; ++j)
+      expect(g.weight[j * d + k] == sum(n, 0.0f, [&](Size i) { return g.y[i * o + j] * c.x[i * d + k]; }), "linear: d_weight");
+  }
+  for (Size j = 0; j < o; ++j) expect(g.bias[j] == sum(n, 0.0f, [&](Size i) { return g.y[i * o + j]; }), "linear: d_bias");
+}
+
+void linear_case(Draw& draw) {
+  const Size n = draw.of({0, 1, 2, 7, 33, 60, 130}), d = draw.of({1, 3, 8, 17, 40}), o = draw.of({1, 7, 8, 9, 16, 17, 40, 70});
+  const auto exact = [&] { return draw.exact(); };
+  LinearArguments a;
+  a.x = draw.floats("x", {n, d}, exact), a.weight = draw.floats("weight", {o, d}, exact);
+  if (draw.below(3)) a.bias = draw.floats("bias", {o}, exact);
+  a.d_y = draw.floats("d_y", {n, o}, exact);
+  a.threads = draw.of({1, 2, 4});
+  const bool spoiled = draw.one_in(3), wrong = spoiled && spoil(draw, {&a.x, &a.weight, &a.d_y});
+  for (const std::string& name : targets) {
+    choose_target(name);
+    a.y = draw.poisoned("y", {n, o}), a.d_x = draw.poisoned("d_x", {n, d});
+    a.d_weight = draw.poisoned("d_weight", {o, d}), a.d_bias = draw.poisoned("d_bias", {o});
+    LinearCall forward{};
+    LinearGradients g{};
+    const bool no = refused([&] {
+      forward = check_linear(a, nullptr);
+      const LinearCall backward = check_linear(a, &g);
+      linear_forward(forward);
+      linear_backward(backward, g);
+    });
+    expect(no ? spoiled : !wrong, "linear: " + std::string(wrong ? "a spoiled argument was accepted" : "refused"));
+    if (!no) expect_linear(forward, forward.y, g);
+  }
+}
+
 // --- the packed stepper --------------------------------------------------------------------------------------------
 
 struct Step {
@@ -594,8 +642,9 @@ int main(int count, char** words) {
   const auto end = std::chrono::steady_clock::now() + std::chrono::duration<double>(seconds);
   for (case_number = first; std::chrono::steady_clock::now() < end; ++case_number) {
     Draw draw(case_number);
-    const Size kind = draw.below(11);
+    const Size kind = draw.below(12);
     if (kind == 0) activation_case(draw);
+    else if (kind == 11) linear_case(draw);
     else if (kind == 10) rows_case(draw);
     else if (kind > 7) step_case(draw);
     else if (kind < 3) region_case(draw);
