@@ -19,15 +19,20 @@ def parts(rows: int = 37, dtype: torch.dtype = torch.float64) -> tuple[torch.Ten
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.3])
 @pytest.mark.parametrize("floats", [11, 100, 10**6])  # one row at a time, some, all
-def test_value_and_gradients_are_those_of_torch(smoothing: float, floats: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("few", [0, 11])  # by torch's products, by ours
+@pytest.mark.parametrize(("dtype", "bound"), [(torch.float64, 1e-12), (torch.float32, 1e-5)], ids=str)
+def test_value_and_gradients_are_those_of_torch(
+    smoothing: float, floats: int, few: int, dtype: torch.dtype, bound: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(cross_entropy, "FLOATS_AT_ONCE", floats)
-    x, weight, bias, targets = parts()
+    monkeypatch.setattr(cross_entropy, "FEW", few)
+    x, weight, bias, targets = parts(dtype=dtype)
     own = linear_cross_entropy(x, weight, bias, targets, smoothing)
     theirs = functional.cross_entropy(functional.linear(x, weight, bias), targets, label_smoothing=smoothing)
-    torch.testing.assert_close(own, theirs, atol=1e-12, rtol=0)
+    torch.testing.assert_close(own, theirs, atol=bound, rtol=0)
     wanted = torch.autograd.grad(3 * theirs, (x, weight, bias))
     for got, want in zip(torch.autograd.grad(3 * own, (x, weight, bias)), wanted, strict=True):
-        torch.testing.assert_close(got, want, atol=1e-12, rtol=0)
+        torch.testing.assert_close(got, want, atol=bound, rtol=0)
 
 
 def test_large_logits_do_not_overflow_and_no_row_costs_nothing() -> None:

@@ -12,7 +12,10 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from unspool.ops import linear
+
 FLOATS_AT_ONCE = 2**19  # of logits: 2 MiB, about a core's own cache
+FEW = 2048  # tokens of a vocabulary whose weights are packed for our own products beside so many rows at once
 
 
 def linear_cross_entropy(
@@ -50,11 +53,18 @@ def _walk(
         shares, losses = _rows(x[part], weight, bias, targets[part], smoothing)
         total += losses.sum(dtype=torch.float64)
         if gradients is not None:
-            shares.mul_(1 / len(x))
-            torch.mm(shares, weight, out=gradients[0][part])
-            gradients[1].addmm_(shares.t(), x[part])
-            gradients[2].add_(shares.sum(0))
+            _add_gradients(x[part], weight, shares.mul_(1 / len(x)), gradients[0][part], *gradients[1:])
     return (total / max(1, len(x))).to(x.dtype)
+
+
+def _add_gradients(x: Tensor, weight: Tensor, shares: Tensor, d_x: Tensor, d_weight: Tensor, d_bias: Tensor) -> None:
+    if len(weight) <= FEW:
+        for total, found in zip((d_x, d_weight, d_bias), linear.gradients(x, weight, shares), strict=True):
+            total.copy_(found) if total is d_x else total.add_(found)
+        return
+    torch.mm(shares, weight, out=d_x)
+    d_weight.addmm_(shares.t(), x)
+    d_bias.add_(shares.sum(0))
 
 
 class _LinearCrossEntropy(torch.autograd.Function):
@@ -75,7 +85,8 @@ class _LinearCrossEntropy(torch.autograd.Function):
 
 def _rows(x: Tensor, weight: Tensor, bias: Tensor, targets: Tensor, smoothing: float) -> tuple[Tensor, Tensor]:
     """For some rows: the gradient of each row's loss by its logits (n, V), and the losses (n,)."""
-    logits = torch.addmm(bias, x, weight.t())
+    few = len(weight) <= FEW
+    logits = linear.linear(x, weight, bias) if few else torch.addmm(bias, x, weight.t())
     logits.sub_(logits.amax(1, keepdim=True))
     losses = logits.gather(1, targets[:, None]).squeeze(1).mul_(smoothing - 1)
     if smoothing:

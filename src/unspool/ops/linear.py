@@ -32,6 +32,16 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     return y.view(*x.shape[:-1], len(weight))
 
 
+def gradients(x: Tensor, weight: Tensor, given: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The gradients (N, D), (O, D) and (O,) of x (N, D), weight (O, D) and the bias, from that of the answer (N, O)."""
+    if not _takes(x, weight, given):
+        return given @ weight, given.t() @ x, given.sum(0)
+    x, weight = x.contiguous(), weight.contiguous()
+    found = torch.empty_like(x), torch.empty_like(weight), weight.new_empty(len(weight))
+    _backward(x, weight, given, *found)
+    return found
+
+
 def _takes(*parts: Tensor | None) -> bool:
     return native.core() is not None and all(
         part is None
@@ -44,6 +54,10 @@ def _forward(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     y = x.new_empty(len(x), len(weight))
     _core().linear_forward(x, weight, bias, torch.get_num_threads(), y)
     return y
+
+
+def _backward(x: Tensor, weight: Tensor, given: Tensor, *found: Tensor | None) -> None:
+    _core().linear_backward(x, weight, torch.get_num_threads(), given.contiguous(), *found)
 
 
 def _core() -> Any:
@@ -71,5 +85,5 @@ class _Linear(torch.autograd.Function):
         d_x = torch.empty_like(x) if need_x else None
         d_weight = torch.empty_like(weight) if need_weight else None
         d_bias = weight.new_empty(len(weight)) if need_bias else None
-        _core().linear_backward(x, weight, torch.get_num_threads(), given.contiguous(), d_x, d_weight, d_bias)
+        _backward(x, weight, given, d_x, d_weight, d_bias)
         return d_x, d_weight, d_bias
