@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from unspool.errors import Interrupted
 from unspool.tasks import search
 from unspool.tasks.classify import fitting
 from unspool.text.readers import read_labelled
+from unspool.training.callbacks import Callback
+from unspool.training.checkpoint import Progress
 
 Command = Callable[..., tuple[int, list[str], str]]
 SMALL = ("--embedding", 4, "--epochs", 2, "--level", "word", "--min-count", 1)
@@ -57,6 +60,32 @@ def test_comparison_goes_on_where_it_was_stopped(data: Path, command: Command, m
     assert "Learning curves" in page and "http:" not in page and "https:" not in page
     code, _, err = command("compare", data, "--models", "gru", "--hidden", 4, *SMALL, "--dropout", 0.1)
     assert code == 2 and "was made with other settings" in err
+
+
+def test_seconds_are_those_of_training_in_all_sessions(data: Path, tmp_path: Path) -> None:
+    class StopInSecondEpoch(Callback):
+        def on_step(self, standing: Progress, loss: float) -> None:
+            if standing.step == 1:
+                time.sleep(0.3)
+            if standing.epoch == 1:
+                raise Interrupted("stopped", 15)
+
+    texts = read_labelled(data)
+    given = {"model": "gru", "hidden": 4, "embedding": 4, "epochs": 2, "batch_size": 16, "level": "word"}
+    prepared = fitting.prepare(texts.texts, texts.labels, given)
+    with pytest.raises(Interrupted):
+        fitting.fit(prepared, folder=tmp_path / "checkpoints", callbacks=[StopInSecondEpoch()])
+    outcome = fitting.fit(prepared, folder=tmp_path / "checkpoints", resume=True)
+    assert outcome.trained >= 0.3
+
+
+def test_a_difference_that_folds_do_not_bear_out_is_called_one_on_these_texts() -> None:
+    def verdict(p: float, p_folds: float | None) -> str:
+        return report._verdict(report.Difference("gru", "cnn", 0.1, (0.0, 0.2), p, p_folds))
+
+    assert verdict(0.2, 0.01) == "could be chance"
+    assert verdict(0.01, None) == verdict(0.01, 0.01) == "a difference"
+    assert verdict(0.01, 0.2).startswith("on these texts")
 
 
 def test_figures_are_counted_from_the_answers(data: Path, command: Command) -> None:

@@ -138,10 +138,25 @@ def test_swapping_exchanges_neighbours_inside_the_text_and_no_token_twice() -> N
 
 
 def test_apply_everything_changes_one_thing_at_a_time(films: Path, command: Command) -> None:
-    code, out, _ = command("demo", "apply-everything", "--data", films, "--epochs", 1, "--transfer", films)
+    code, out, error = command("demo", "apply-everything", "--data", films, "--epochs", 1, "--transfer", films)
     assert code == 0
-    assert [line[:24].strip() for line in out[1:-1]] == [*apply_everything.CHANGES, "transfer"]
+    assert [line[:24].strip() for line in out[1:-2]] == [*apply_everything.CHANGES, "transfer"]
     assert out[1].split()[2] == "+0.0000"
+    assert out[-1].startswith("more than chance among these texts (paired test, corrected for 16): ")
+    assert "what other data gives: --vectors FILE" in error
+
+
+def test_apply_everything_names_what_chance_would_hardly_do(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    plain = np.arange(200) % 4 > 0
+    better, other = plain.copy(), plain.copy()
+    better[:80] = True  # 20 texts more, none fewer
+    other[[0, 1]] = other[[1, 0]]
+    apply_everything._tell_chance({"plain": plain, "better": better, "other": other})
+    interval, beyond = capsys.readouterr().out.splitlines()
+    assert interval == "±0.0600 is the 95 % interval of each accuracy (200 texts)"
+    assert beyond.endswith("corrected for 2): better")
 
 
 def test_the_echo_toys_entropies_are_those_of_its_definition() -> None:

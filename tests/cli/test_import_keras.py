@@ -117,6 +117,12 @@ def test_a_wrong_request_writes_nothing(
     assert not Path("m").exists()
 
 
+def test_a_file_that_is_not_there_is_told(command: Command, tmp_path: Path) -> None:
+    code, out, error = command("import-keras", tmp_path / "nothing.keras")
+    assert (code, out) == (2, [])
+    assert "there is no file" in error and "nothing.keras" in error
+
+
 def test_an_imported_model_cannot_be_trained(command: Command, tmp_path: Path) -> None:
     (tmp_path / "texts.csv").write_text("text,label\n" + "fine film,pos\ndull film,neg\n" * 9)
     code, _, error = command("train", tmp_path / "texts.csv", "--model", "imported", "--out", tmp_path / "run")

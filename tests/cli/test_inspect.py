@@ -20,6 +20,7 @@ def test_text_on_the_terminal_and_as_a_page(
     shown = "\n".join(lines)
     assert "good\\x1b[31m" in shown and "\x1b" not in shown
     assert "completeness error" in shown and "gate z" in shown and "half of the gradient" in shown
+    assert "forwards, state h: largest in unit" in shown
     assert "Inside m" in (tmp_path / "inspection.html").read_text()
     command("inspect", model, "dull")
     assert (tmp_path / "inspection-2.html").exists()

@@ -124,6 +124,16 @@ def test_help_goes_to_stdout(command: list[str], capfd: pytest.CaptureFixture[st
     assert shown.err == ""
 
 
+@pytest.mark.parametrize("command", ["compare", "import-keras", "demo apply-everything"])
+def test_the_help_of_a_command_is_all_that_its_docstring_says(command: str, capfd: pytest.CaptureFixture[str]) -> None:
+    assert cli.run([*command.split(), "--help"]) == 0
+    shown = " ".join(capfd.readouterr().out.split())
+    module = command.replace("demo ", "demos.").replace("-", "_")
+    function = getattr(importlib.import_module(f"unspool.cli.{module}"), module.split(".")[-1])
+    explained = (inspect.getdoc(function) or "").split("Parameters\n")[0]
+    assert " ".join(explained.split()) in shown
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_is_explained_in_code_and_readme(name: str) -> None:
     function = FUNCTIONS[name]

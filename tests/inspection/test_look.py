@@ -50,6 +50,12 @@ def test_selectivity_counts_steps_near_the_ends() -> None:
     np.testing.assert_allclose(gates.selectivity(gate), [0.75, 0.25])
 
 
+def test_of_equally_selective_units_the_one_further_from_the_middle_comes_first() -> None:
+    gate = np.array([[0.5, 0.6, 0.95, 0.2], [0.5, 0.6, 0.5, 0.8]])
+    assert gates.most_selective(gate).tolist() == [2, 3, 1, 0]
+    assert gates.most_selective(gate[:0]).tolist() == [0, 1, 2, 3]
+
+
 @pytest.mark.parametrize("model", ["lstm", "gru", "cnn-lstm", "prototype", "mingru"])
 def test_traces_have_a_step_for_each_token_and_end_in_the_state(trained: Trained, model: str) -> None:
     predictor = trained(model)

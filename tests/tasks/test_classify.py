@@ -237,6 +237,8 @@ def test_networks_have_a_recipe_for_long_texts_of_many_labels() -> None:
     assert settled(TEXTS, 10) == (128, 32, 2e-3, 0.5)
     assert settled(long, 10, model="cnn")[2:] == (5e-3, 0.2)
     assert settled(long, 9, model="cnn")[2:] == (2e-3, 0.5)
+    assert settled(long, 10, model="stacked-cnn")[2:] == (5e-3, 0.0)
+    assert settled(long, 9, model="stacked-cnn")[2:] == settled(TEXTS, 10, model="stacked-cnn")[2:] == (2e-3, 0.5)
 
 
 def test_every_training_tells_the_baseline_and_the_size() -> None:

@@ -11,6 +11,7 @@ from cyclopts import App, CycloptsError
 
 from unspool._version import __version__
 from unspool.cli.demo import make_demo_app
+from unspool.cli.explained import explained
 from unspool.errors import MESSAGE_LIMIT, Interrupted, UnspoolError, shorten
 from unspool.signals import raise_on_signal
 
@@ -32,8 +33,11 @@ COMMANDS = {
 DEMO = "Train rnn, gru, lstm and cnn on film-review sentences and compare them; or run the demo of that name."
 
 
-def make_app() -> App:
-    """The whole command grammar; nothing of it imports torch."""
+def make_app(arguments: Sequence[str] = ()) -> App:
+    """The whole command grammar; nothing of it imports torch.
+
+    The help of the command that `arguments` call is its docstring; the others, which are not loaded, have one line.
+    """
     app = App(
         name="unspool",
         help="Recurrent and convolutional sequence models on your own text, in minutes, on an ordinary CPU.",
@@ -43,8 +47,9 @@ def make_app() -> App:
     )
     for name, text in COMMANDS.items():
         function = name.replace("-", "_")
-        app.command(f"unspool.cli.{function}:{function}", name=name, help=text)
-    app.command(make_demo_app(DEMO))
+        place = f"unspool.cli.{function}:{function}"
+        app.command(place, name=name, help=explained(place) if arguments[:1] == [name] else text)
+    app.command(make_demo_app(DEMO, arguments[1:]))
     data = App(name="data", help="Corpora known by name: list them, get one.", help_format="plaintext")
     data.command("unspool.cli.data:list_corpora", name="list", help="List the corpora.")
     data.command("unspool.cli.data:get", name="get", help="Fetch a corpus and print its path.")
@@ -55,8 +60,9 @@ def make_app() -> App:
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code. Errors become one sentence on stderr, results stay on stdout."""
     raise_on_signal()
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        make_app()(arguments, exit_on_error=False, print_error=False, result_action="return_value")
+        make_app(arguments)(arguments, exit_on_error=False, print_error=False, result_action="return_value")
         sys.stdout.flush()  # here, where a full disk or a reader that has gone can still be told
     except CycloptsError as error:
         return _fail(str(error), 2)

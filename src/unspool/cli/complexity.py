@@ -65,6 +65,8 @@ def complexity(
         if measure:
             note(f"measuring  {study.counted.model}")
             studies[k] = report.timed(study, batch)
+            if studies[k].measured[-1][1] is None:
+                note(f"{'':10} only predicted at this size: a batch would take too long, or too much memory")
     if out is not None:
         files.publish(out, report.page(studies, batch, "unspool " + " ".join(sys.argv[1:])))
         note(f"page       {out}")

@@ -5,12 +5,14 @@ To add a demo, write `demos/NAME.py` with a function of that name and add its ro
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
 
 from unspool.cli.demos.common import fetch_or
+from unspool.cli.explained import explained
 from unspool.cli.output import note, result, stderr_console
 from unspool.errors import UsageError, nearest, shorten
 
@@ -44,13 +46,14 @@ EXAMPLES = {
 }
 
 
-def make_demo_app(help: str) -> App:
-    """`unspool demo` and its sub-commands; each is loaded when it is called."""
+def make_demo_app(help: str, arguments: Sequence[str] = ()) -> App:
+    """`unspool demo` and its sub-commands; each is loaded when it is called, and its docstring is then its help."""
     app = App(name="demo", help=help, help_format="plaintext")
     app.default(demo)
     for name, text in DEMOS.items():
         function = name.replace("-", "_")
-        app.command(f"unspool.cli.demos.{function}:{function}", name=name, help=text)
+        place = f"unspool.cli.demos.{function}:{function}"
+        app.command(place, name=name, help=explained(place) if arguments[:1] == [name] else text)
     return app
 
 

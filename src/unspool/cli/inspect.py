@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
 from unspool.cli.options import ReadFlags
 from unspool.cli.output import note, result, result_json, shown
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from unspool.predictors import ClassifierPredictor, Predictor
 
 BARS = "▁▂▃▄▅▆▇█"
+MOST_BARS = 60
 MOST_TEXTS = 2000
 
 
@@ -100,7 +102,7 @@ def _inspect_passages(
         if one.alignment is not None:
             looks = one.alignment.weights.argmax(axis=1)
             pairs = zip(one.alignment.target, looks, strict=True)
-            result("  looks at     " + ", ".join(f"{shown(a)} ← {shown(one.alignment.source[k])}" for a, k in pairs))
+            result("  looks at     " + "   ".join(f"{shown(a)} ← {shown(one.alignment.source[k])}" for a, k in pairs))
         _print_layers(one)
 
 
@@ -140,7 +142,7 @@ def _print_look(predictor: ClassifierPredictor, one: Look) -> None:
     result(f"\n{shown(shorten(one.text, 200))}")
     result(f"  answer       {shown(predictor.labels[one.answer])} {one.probabilities[one.answer]:.4f}")
     order = np.argsort(-np.abs(found.added), kind="stable")[:10]
-    result("  tokens       " + ", ".join(f"{shown(found.tokens[k])} {found.added[k]:+.2f}" for k in order))
+    result("  tokens       " + "   ".join(f"{shown(found.tokens[k])} {found.added[k]:+.2f}" for k in order))
     how = f"{found.points} points" if found.points else "exact"
     result(
         f"  log-odds     {found.before:+.3f} without, {found.after:+.3f} with the tokens; "
@@ -148,7 +150,7 @@ def _print_look(predictor: ClassifierPredictor, one: Look) -> None:
     )
     if one.attention is not None:
         order = np.argsort(-one.attention, kind="stable")[:8]
-        result("  attention    " + ", ".join(f"{shown(one.steps[k])} {one.attention[k]:.2f}" for k in order))
+        result("  attention    " + "   ".join(f"{shown(one.steps[k])} {one.attention[k]:.2f}" for k in order))
     for firing in sorted(one.firings, key=lambda firing: -abs(firing.pushes[one.answer]))[:8]:
         result(
             f"  filter {firing.filter:4}  fired on {shown(' '.join(firing.ngram))!s} ({firing.value:.2f}), "
@@ -163,13 +165,23 @@ def _print_layers(one: Look | Passage) -> None:
 
     for traced in one.traces:
         for gate in (name for name in traced.gates if name in gates.SHARES):
-            shares = gates.selectivity(traced.gates[gate])
-            unit = int(shares.argmax())
-            line = "".join(BARS[min(7, int(8 * value))] for value in traced.gates[gate][:60, unit])
-            what = f"{shares.mean():.2f} near 0 or 1; unit {unit} ({shares[unit]:.2f}) {line}"
+            values = traced.gates[gate]
+            shares, unit = gates.selectivity(values), int(gates.most_selective(values)[0])
+            what = f"{shares.mean():.2f} near 0 or 1; unit {unit} ({shares[unit]:.2f}) {_bars(values[:, unit], 0, 1)}"
             result(f"  {traced.name}, gate {gate}: {what}")
+        for state, values in traced.states.items():
+            unit = int(np.abs(values).mean(axis=0).argmax())
+            most = float(np.abs(values[:, unit]).max())
+            line = _bars(values[:, unit], -most, most)
+            result(f"  {traced.name}, state {state}: largest in unit {unit}, from {-most:.2f} to {most:.2f} {line}")
     for reach in one.reaches:
         result(f"  gradient     {reach_in_words(reach)}")
+
+
+def _bars(values: npt.NDArray[np.float64], low: float, high: float) -> str:
+    """One character a step, of the first `MOST_BARS`."""
+    shares = (values[:MOST_BARS] - low) / max(high - low, 1e-12)
+    return "".join(BARS[min(len(BARS) - 1, int(len(BARS) * share))] for share in shares)
 
 
 def _print_survey(predictor: ClassifierPredictor, seen: Survey) -> None:
@@ -180,9 +192,9 @@ def _print_survey(predictor: ClassifierPredictor, seen: Survey) -> None:
     )
     if seen.summary is not None:
         for label, found in zip(labels, seen.summary.labels, strict=True):
-            result(f"  {label}: " + ", ".join(f"{shown(' '.join(ngram))} {total:+.2f}" for ngram, total, _ in found))
+            result(f"  {label}: " + "   ".join(f"{shown(' '.join(ngram))} {total:+.2f}" for ngram, total, _ in found))
     for label, leading in zip(labels, seen.leading, strict=False):
-        result(f"  {label}: " + ", ".join(f"{shown(ngram)} {weight:+.2f}" for ngram, weight in leading))
+        result(f"  {label}: " + "   ".join(f"{shown(ngram)} {weight:+.2f}" for ngram, weight in leading))
     for (layer, gate), shares in seen.selectivity.items():
         order = np.argsort(-shares, kind="stable")[:5]
         result(

@@ -22,6 +22,7 @@ from unspool.text.readers import LabelledTexts
 Floats = npt.NDArray[np.float64]
 
 MOST_LABELS, MOST_EXAMPLES = 12, 15
+ALPHA = 0.05
 
 
 @dataclass(frozen=True)
@@ -191,8 +192,16 @@ def _difference_row(found: Difference) -> dict[str, str]:
         "interval": f"{low:+.4f} to {high:+.4f}",
         "p": shown_p(found.p),
         "p_folds": shown_p(found.p_folds),
-        "verdict": "a difference" if found.p < 0.05 else "could be chance",
+        "verdict": _verdict(found),
     }
+
+
+def _verdict(found: Difference) -> str:
+    if found.p >= ALPHA:
+        return "could be chance"
+    if found.p_folds is not None and found.p_folds >= ALPHA:
+        return "on these texts; other training texts might turn it round"
+    return "a difference"
 
 
 def _curves(models: Sequence[str], results: Sequence[Result]) -> Any:

@@ -89,6 +89,7 @@ class Result:
         figures: accuracy, macro_f1 and log_loss on the test part.
         answers: index of the answered label for each test text; truths: the log-probability of the right one.
         curve: (epoch, validation accuracy) pairs; empty for bow.
+        seconds: of training alone, over all sessions.
     """
 
     job: Job
@@ -258,7 +259,7 @@ def _train(
         "curve": _curve(log),
         "parameters": outcome.predictor.parameters(),
         "epochs": outcome.epochs,
-        "seconds": round(outcome.seconds, 2),
+        "seconds": round(outcome.trained, 2),
     }
     files.publish(place / "result.json", files.to_json(content))
     shutil.rmtree(checkpoints, ignore_errors=True)

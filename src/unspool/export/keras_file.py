@@ -68,6 +68,8 @@ def _h5py() -> Any:
 
 def _content(path: Path) -> bytes:
     try:
+        if not path.exists():
+            raise ModelFileError(f"there is no file {shorten(path, 300)}")
         if not path.is_file() or path.stat().st_size > FILE_LIMIT:
             raise ModelFileError(f"{shorten(path, 300)} is not a plain file of at most {FILE_LIMIT:,} bytes")
         return path.read_bytes()

@@ -108,6 +108,12 @@ def selectivity(gate: Floats) -> Floats:
     return np.asarray(((gate < NEAR) | (gate > 1 - NEAR)).mean(axis=0)) if len(gate) else np.zeros(gate.shape[1])
 
 
+def most_selective(gate: Floats) -> npt.NDArray[np.intp]:
+    """(H,) the units of a gate (T, H), the most selective first, and of equals the one that is further from 1/2."""
+    further = np.abs(gate - 0.5).sum(axis=0)
+    return np.lexsort((-further, -selectivity(gate)))
+
+
 def reaches(predictor: ClassifierPredictor, reading: Reading) -> list[Reach]:
     """The reach of each direction of a classifier's last layer."""
     part = recurrent_part(predictor)

@@ -123,13 +123,13 @@ def _maps(traced: gates.LayerTrace) -> dict[str, Any]:
     found = []
     for kind, values in (*traced.gates.items(), *((f"state {name}", state) for name, state in traced.states.items())):
         if kind in gates.SHARES:
-            chosen = gates.selectivity(values)
+            chosen, order = gates.selectivity(values), gates.most_selective(values)
             low, high, caption = 0.0, 1.0, f"gate {kind}, from 0 (white) to 1 (blue)"
         else:
             chosen = np.abs(values).mean(axis=0)
+            order = np.argsort(-chosen, kind="stable")
             high = max(1.0, float(np.abs(values).max(initial=0.0)))
             low, caption = -high, f"{kind}, from {-high:.3g} (blue) to {high:.3g} (red)"
-        order = np.argsort(-chosen, kind="stable")
         first = ", ".join(f"{unit} ({chosen[unit]:.2f})" for unit in order[:5])
         sorting = "share of steps near 0 or 1" if kind in gates.SHARES else "mean size"
         height = max(40, min(TALLEST, UNIT * len(order)))

@@ -19,6 +19,7 @@ _MANY_LABELS: dict[str, Any] = {
     "hidden": 64, "learning_rate": 1e-2, "dropout": 0.2, "embedding_dropout": 0.2, "word_dropout": 0.0,
 }  # fmt: skip
 _MANY_LABELS_CNN: dict[str, Any] = {"learning_rate": 5e-3, "dropout": 0.2, "embedding_dropout": 0.2}
+_MANY_LABELS_STACKED: dict[str, Any] = {"learning_rate": 5e-3, "dropout": 0.0, "embedding_dropout": 0.0}
 _CNN_RECURRENT: dict[str, Any] = _RECURRENT
 _QUICK_WRITER: dict[str, Any] = {
     "hidden": 256,
@@ -79,7 +80,7 @@ def for_texts(settings: Settings, given: Mapping[str, Any], *, short: bool, labe
     In short texts the region CNN is cheap, so wide vectors can be afforded, and a lower rate with more steps pays; in
     long ones half the units and twice the texts a step cost recurrent networks a third of the time and nothing in
     accuracy. With `MANY_LABELS` or more, each has few texts: a high rate, small batches and little dropout let these
-    networks learn at all, and the region CNN in time. See docs/experiments.md, "Short texts", "Recurrent networks on
+    networks learn at all, and the CNNs in time. See docs/experiments.md, "Short texts", "Recurrent networks on
     long texts" and "20 Newsgroups".
     """
     changes: dict[str, Any] = {}
@@ -87,6 +88,8 @@ def for_texts(settings: Settings, given: Mapping[str, Any], *, short: bool, labe
         changes = _SHORT_CNN
     elif settings.task == "classify" and settings.model == "cnn" and labels >= MANY_LABELS:
         changes = _MANY_LABELS_CNN
+    elif settings.task == "classify" and not short and settings.model == "stacked-cnn" and labels >= MANY_LABELS:
+        changes = _MANY_LABELS_STACKED
     elif settings.task == "classify" and not short and settings.model in config.CELLS:
         changes = _MANY_LABELS if labels >= MANY_LABELS else _LONG_RECURRENT
     return _filled(settings, changes, given)

@@ -46,6 +46,7 @@ CHANGES: dict[str, dict[str, Any]] = {
 """Name and what differs from PLAIN; three more have no setting and are made here, by name."""
 
 SWAPPED_SHARE = 0.1
+ALPHA = 0.05
 
 
 def apply_everything(
@@ -59,7 +60,7 @@ def apply_everything(
     """A plain LSTM, then each of 15 changes by itself: initialisation, dropout, normalisation, residual, optimiser, …
 
     Trained on a random 80 % of the texts; shown are the best accuracy on the rest, and the difference to the plain
-    network. Differences below the half-width of the interval, which is told, are noise.
+    network. The last lines tell how far off chance takes an accuracy, and which differences are more than chance.
 
     Parameters
     ----------
@@ -78,23 +79,42 @@ def apply_everything(
         raise UsageError(f"--epochs is {epochs}: expected at least 1")
     texts, other = find_data(data), find_data(transfer) if transfer else None
     given = {**PLAIN, "epochs": epochs, "patience": epochs, "seed": seed}
-    rows: dict[str, float] = {}
+    hits: dict[str, npt.NDArray[np.bool_]] = {}
     result(f"{'':24} {'accuracy':>8} {'change':>8} {'seconds':>8}")
     extra = (["pretrained vectors"] if vectors else []) + (["transfer"] if other else [])
     for name in (*CHANGES, *extra):
         started = time.monotonic()
         asked = {**given, **CHANGES.get(name, {})}
-        rows[name], count = _accuracy(name, asked, texts, vectors if name == "pretrained vectors" else None, other)
-        change = rows[name] - rows["plain"]
-        result(f"{name:24} {rows[name]:8.4f} {change:+8.4f} {time.monotonic() - started:8.1f}")
-    half = 1.96 * (rows["plain"] * (1 - rows["plain"]) / count) ** 0.5
-    result(f"{'':24} ±{half:.4f} is the 95 % interval of each accuracy ({count:,} texts)")
+        hits[name] = _hits(name, asked, texts, vectors if name == "pretrained vectors" else None, other)
+        accuracy, plain = hits[name].mean(), hits["plain"].mean()
+        result(f"{name:24} {accuracy:8.4f} {accuracy - plain:+8.4f} {time.monotonic() - started:8.1f}")
+    _tell_chance(hits)
+    if missing := [flag for flag, file in (("--vectors FILE", vectors), ("--transfer DATA", other)) if file is None]:
+        note(f"not shown  what other data gives: {', '.join(missing)}")
 
 
-def _accuracy(
+def _tell_chance(hits: Mapping[str, npt.NDArray[np.bool_]]) -> None:
+    """The interval of an accuracy, and the changes that chance would hardly make."""
+    import numpy as np
+
+    from unspool.comparison.statistics import holm, sign_flip_p
+
+    plain = hits["plain"]
+    share, count = float(plain.mean()), len(plain)
+    half = 1.96 * (share * (1 - share) / count) ** 0.5
+    result(f"±{half:.4f} is the 95 % interval of each accuracy ({count:,} texts)")
+    names = [name for name in hits if name != "plain"]
+    found = holm([sign_flip_p(hits[name].astype(np.float64) - plain) for name in names])
+    beyond = [name for name, p in zip(names, found, strict=True) if p < ALPHA]
+    result(
+        f"more than chance among these texts (paired test, corrected for {len(names)}): {', '.join(beyond) or 'none'}"
+    )
+
+
+def _hits(
     name: str, given: Mapping[str, Any], texts: LabelledTexts, vectors: Path | None, other: LabelledTexts | None
-) -> tuple[float, int]:
-    """Best accuracy on the validation part, and how many texts it has."""
+) -> npt.NDArray[np.bool_]:
+    """Which texts of the validation part the best epoch answers rightly."""
     from unspool.tasks.classify import fitting
 
     prepared = fitting.prepare(texts.texts, texts.labels, given, vectors=vectors)
@@ -104,8 +124,8 @@ def _accuracy(
     if name == "transfer" and other is not None:
         _take_over(network, prepared, other, given)
     _train(network, prepared, swapped=name == "swapped words")
-    shares = _predict(network, prepared)
-    return float((shares == prepared.validation.truth).mean()), len(prepared.validation.truth)
+    right: npt.NDArray[np.bool_] = _predict(network, prepared) == prepared.validation.truth
+    return right
 
 
 def _network(prepared: Prepared) -> Classifier:

@@ -54,6 +54,8 @@ def selectivity(*, length: int = 50, steps: int = 600, seed: int = 0) -> None:
         result(f"{cell:12} {' '.join(shown)} {figures[0][3]:9.1%}")
         note(f"{cell:12} {time.monotonic() - own:.1f} s")
     chance, seconds = 1 / ANSWERS, time.monotonic() - started
+    result("state, output: the largest value of any unit; selective: the share of gates near 0 or 1")
+    result("the prototype shows and reads its sum as it is; the others look at theirs through tanh or a normalisation")
     result(f"accuracy by chance {chance:.4f}; up to {length} tokens in training; {seconds:.0f} s in all")
 
 

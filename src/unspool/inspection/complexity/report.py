@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -23,13 +23,16 @@ LENGTHS = (16, 32, 64, 128, 256, 512, 1024, 2048, 4096)
 
 @dataclass(frozen=True)
 class Study:
-    """One model: its settings, its counts, and its times where they were measured."""
+    """One model: its settings, its counts, and its times where they were measured.
+
+    measured: None for a batch that would take too long, or too much memory.
+    """
 
     settings: Settings
     counted: Network
     attention: bool = False
     machine: Machine | None = None
-    measured: tuple[tuple[Shape, Seconds], ...] = ()
+    measured: tuple[tuple[Shape, Seconds | None], ...] = ()
 
     def at(self, length: int) -> Network:
         """The same network for texts of another length."""
@@ -40,15 +43,14 @@ class Study:
 
 def timed(study: Study, batch: int) -> Study:
     """The study with this machine's costs, and with its encoder measured at its own length and at a quarter of it."""
-    settings = study.settings
-    machine = timing.calibrate(settings, attention=study.attention)
+    settings, attention = study.settings, study.attention
+    machine = timing.calibrate(settings, attention=attention)
     lengths = sorted({max(1, study.counted.length // 4), study.counted.length})
-    pairs = []
-    for length in lengths:
-        shape = Shape(batch, length, settings.embedding, timing.width(settings))
-        pairs.append((timing.build(settings, shape, attention=study.attention)[1], shape))
-    found = tuple(zip((shape for _, shape in pairs), timing.measure_all(pairs), strict=True))
-    return Study(settings, study.counted, study.attention, machine, found)
+    shapes = [Shape(batch, length, settings.embedding, timing.width(settings)) for length in lengths]
+    within = [shape for shape in shapes if not timing.too_much(study.at(shape.length), batch, machine)]
+    pairs = [(timing.build(settings, shape, attention=attention)[1], shape) for shape in within]
+    found = dict(zip(within, timing.measure_all(pairs), strict=True))
+    return replace(study, machine=machine, measured=tuple((shape, found.get(shape)) for shape in shapes))
 
 
 def values(study: Study) -> dict[str, Any]:
@@ -70,8 +72,8 @@ def values(study: Study) -> dict[str, Any]:
         predicted = study.machine.predict(counted, shape.batch)
         result["seconds"] = {
             "batch": shape.batch,
-            "inference": {"predicted": predicted.inference, "measured": seconds.inference},
-            "training": {"predicted": predicted.training, "measured": seconds.training},
+            "inference": {"predicted": predicted.inference, "measured": seconds and seconds.inference},
+            "training": {"predicted": predicted.training, "measured": seconds and seconds.training},
         }
     return result
 
@@ -153,7 +155,9 @@ def _charts(studies: Sequence[Study], batch: int) -> list[tuple[str, Any]]:
                 "milliseconds",
                 lines(
                     lambda study, counted: 1000 * study.machine.predict(counted, batch).training,
-                    lambda study: [(shape.length, 1000 * seconds.training) for shape, seconds in study.measured],
+                    lambda study: [
+                        (shape.length, 1000 * seconds.training) for shape, seconds in study.measured if seconds
+                    ],
                 ),
             )
         )
@@ -174,5 +178,7 @@ def _layer_values(layer: Layer) -> dict[str, Any]:
     return {"name": layer.name, "sizes": layer.sizes, **counts, "field": layer.field, "formulas": formulas}
 
 
-def _milliseconds(seconds: float) -> str:
+def _milliseconds(seconds: float | None) -> str:
+    if seconds is None:
+        return "–"
     return f"{1000 * seconds:.3g} ms" if seconds < 0.9995 else f"{seconds:.3g} s"

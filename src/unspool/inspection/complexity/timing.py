@@ -27,6 +27,9 @@ from unspool.nn import MaxPool
 Floats = npt.NDArray[np.float64]
 
 LEAST_SECONDS, LEAST_RUNS, PASSES = 0.06, 3, 3
+LONG = 0.5  # seconds: what takes as long is run once, as what passes on the machine evens out in it
+MOST_SECONDS, MOST_BYTES = 5.0, 2**30  # of a batch that is timed
+MOST_PRODUCTS, LEAST_SHAPES = 10**10, 4  # of a batch in the calibration; and how many are timed at least
 ROUNDS = 20
 KINDS, LABELS = 10_000, 2  # of the networks that are only timed: neither lies inside the encoder
 
@@ -79,7 +82,7 @@ class Machine:
 
 def calibrate(settings: Settings, *, attention: bool = False) -> Machine:
     """Time the model at small shapes; the other settings are kept."""
-    shapes = CALIBRATION
+    shapes = _affordable(settings, attention)
     networks = [build(settings, shape, attention=attention) for shape in shapes]
     sizes = np.stack([counts(counted, shape.batch) for shape, (counted, _) in zip(shapes, networks, strict=True)])
     times = measure_all([(encoder, shape) for shape, (_, encoder) in zip(shapes, networks, strict=True)])
@@ -118,24 +121,50 @@ def build(settings: Settings, shape: Shape, *, attention: bool = False) -> tuple
 
     A convolution before a recurrent layer keeps its share of the width.
     """
+    counted = _counted(settings, shape, attention)
+    if attention:
+        return counted, SelfAttention(shape.embedding, counted.encoder[0].sizes["H"])
+    return counted, make_encoder(shape.embedding, _at(settings, shape))
+
+
+def _at(settings: Settings, shape: Shape) -> Settings:
     filters = max(1, round(shape.width * settings.filters / width(settings)))
-    changed = settings.model_copy(
+    return settings.model_copy(
         update={"embedding": shape.embedding, "hidden": shape.width, "filters": filters, "dropout": 0.0}
     )
-    if attention:
-        counted = attention_network(changed, shape.length, kinds=KINDS, labels=LABELS)
-        return counted, SelfAttention(shape.embedding, counted.encoder[0].sizes["H"])
-    counted = network(changed, shape.length, kinds=KINDS, labels=LABELS)
-    return counted, make_encoder(shape.embedding, changed)
+
+
+def _counted(settings: Settings, shape: Shape, attention: bool) -> Network:
+    count = attention_network if attention else network
+    return count(_at(settings, shape), shape.length, kinds=KINDS, labels=LABELS)
+
+
+def _affordable(settings: Settings, attention: bool) -> list[Shape]:
+    """The shapes of the calibration that this model, which may be deep or have wide windows, does not make long."""
+    products = {shape: shape.batch * _counted(settings, shape, attention).multiply_adds() for shape in CALIBRATION}
+    order = sorted(CALIBRATION, key=products.__getitem__)
+    return [shape for place, shape in enumerate(order) if place < LEAST_SHAPES or products[shape] <= MOST_PRODUCTS]
+
+
+def too_much(counted: Network, batch: int, machine: Machine) -> bool:
+    """Whether a batch would take so long, or so much memory, that nobody would wait for it to be timed."""
+    layers = counted.encoder
+    values = batch * sum(layer.value(layer.kept) + layer.value(layer.live) for layer in layers)
+    weights = 2 * sum(layer.value(layer.parameters) for layer in layers)  # and their gradients
+    return machine.predict(counted, batch).training > MOST_SECONDS or 4 * (values + weights) > MOST_BYTES
 
 
 def measure_all(pairs: Sequence[tuple[VectorEncoder, Shape]]) -> list[Seconds]:
-    """`measure` of each, in several rounds, so that a busy moment of the machine meets each of them once at most."""
-    rounds = [[measure(encoder, shape) for encoder, shape in pairs] for _ in range(PASSES)]
-    return [
-        Seconds(min(one.inference for one in times), min(one.training for one in times))
-        for times in zip(*rounds, strict=True)
-    ]
+    """`measure` of each, in several rounds, so that a busy moment of the machine meets each of them once at most.
+
+    What is long is measured in the first round only.
+    """
+    found = [[measure(encoder, shape)] for encoder, shape in pairs]
+    for _ in range(PASSES - 1):
+        for times, (encoder, shape) in zip(found, pairs, strict=True):
+            if times[0].training < LONG:
+                times.append(measure(encoder, shape))
+    return [Seconds(min(one.inference for one in times), min(one.training for one in times)) for times in found]
 
 
 def measure(encoder: VectorEncoder, shape: Shape) -> Seconds:
@@ -187,14 +216,20 @@ def _fit(sizes: Floats, seconds: Floats) -> Floats:
 
 
 def _best(run: Callable[[], object]) -> float:
-    run()
+    best = _once(run)  # not warm yet: counts only where the others would take too long
+    if best >= LONG:
+        return best
     best, total, runs = float("inf"), 0.0, 0
     while total < LEAST_SECONDS or runs < LEAST_RUNS:
-        started = time.perf_counter()
-        run()
-        spent = time.perf_counter() - started
+        spent = _once(run)
         best, total, runs = min(best, spent), total + spent, runs + 1
     return best
+
+
+def _once(run: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    run()
+    return time.perf_counter() - started
 
 
 def is_attention(model: str) -> bool:

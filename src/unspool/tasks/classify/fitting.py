@@ -76,6 +76,7 @@ class Prepared:
 class Outcome:
     """A trained predictor and what is known about it; figures as `metrics.report` gives them.
 
+    trained: seconds of training in all sessions, without what goes before and the baseline; of bow, of its fit.
     together: validation accuracy that `--blend 0.5` would have, None for a blend, for bow, and without a baseline.
     """
 
@@ -84,6 +85,7 @@ class Outcome:
     baseline: dict[str, Any]
     epochs: int
     seconds: float
+    trained: float
     together: float | None = None
 
     @property
@@ -143,9 +145,10 @@ def fit(
     """
     started = time.monotonic()
     truth, labels = prepared.validation.truth, prepared.labels
-    linear = None
+    linear, fitted = None, 0.0
     if baseline is None or prepared.data is None or prepared.settings.blend:
         linear = _fit_bow(prepared)
+        fitted = time.monotonic() - started
         baseline = metrics.report(linear.log_probabilities(prepared.validation.texts), truth, labels)
     baseline = dict(baseline)
     notice(f"baseline   bow (linear, TF-IDF n-grams): accuracy {baseline['accuracy']:.4f}")
@@ -155,7 +158,7 @@ def fit(
     if prepared.data is None or prepared.tokenizer is None:
         assert linear is not None
         predictor = ClassifierPredictor(labels, prepared.settings, linear, seen=seen)
-        return Outcome(predictor, baseline, baseline, 0, time.monotonic() - started)
+        return Outcome(predictor, baseline, baseline, 0, time.monotonic() - started, fitted)
     with memory_errors(prepared.settings):
         network = _network(prepared, prepared.vectors)
         _begin(network, prepared)
@@ -173,7 +176,8 @@ def fit(
     if linear is not None and not prepared.settings.blend:
         both = blended(answers, linear.log_probabilities(prepared.validation.texts), 0.5)
         together = float((both.argmax(axis=1) == truth).mean())
-    return Outcome(predictor, figures, baseline, progress.epoch, time.monotonic() - started, together)
+    seconds = time.monotonic() - started
+    return Outcome(predictor, figures, baseline, progress.epoch, seconds, progress.seconds, together)
 
 
 def untrained(prepared: Prepared, settings: Settings) -> tuple[Classifier, ClassifierData, Settings]:
