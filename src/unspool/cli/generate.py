@@ -84,6 +84,8 @@ def generate(
     for name, value in (("length", length), ("samples", samples)):
         if value < 1:
             raise UsageError(f"--{name} is {value}: expected 1 or more")
+    if stop == "":
+        raise UsageError("--stop is empty: give the text before which a sample ends, or leave it out")
     told = seed is not None or (interactive and not random_word)  # of what a person chooses nothing is drawn
     seed = random.SystemRandom().randrange(2**32) if seed is None else seed
     how = Sampling(temperature, top_k, top_p, repetition_penalty, seed)

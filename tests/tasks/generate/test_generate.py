@@ -292,6 +292,7 @@ def test_json_has_every_token_with_its_log_probability(finished: run.Finished, c
         (("--prompt", "a", "--random-word"), "give --prompt or --random-word, not both"),
         (("--label", "x"), "knows no label 'x'; it knows: none"),
         (("--interactive",), "--interactive needs a terminal"),
+        (("--stop", ""), "--stop is empty"),
     ],
 )
 def test_wrong_use_is_one_sentence(finished: run.Finished, command: Any, flags: tuple[Any, ...], words: str) -> None:
