@@ -20,6 +20,7 @@ _MANY_LABELS: dict[str, Any] = {
 }  # fmt: skip
 _MANY_LABELS_CNN: dict[str, Any] = {"learning_rate": 5e-3, "dropout": 0.2, "embedding_dropout": 0.2}
 _CNN_RECURRENT: dict[str, Any] = _RECURRENT
+_BEGUN: dict[str, Any] = {"learning_rate": 1e-3, "batch_size": 32, "pooling": "mean"}
 _QUICK_WRITER: dict[str, Any] = {
     "hidden": 256,
     "learning_rate": 5e-3,
@@ -90,6 +91,13 @@ def for_texts(settings: Settings, given: Mapping[str, Any], *, short: bool, labe
     elif settings.task == "classify" and not short and settings.model in config.CELLS:
         changes = _MANY_LABELS if labels >= MANY_LABELS else _LONG_RECURRENT
     return _filled(settings, changes, given)
+
+
+def for_start(settings: Settings, given: Mapping[str, Any]) -> Settings:
+    """The settings of a classifier that begins with a language model, but for what was given: see
+    docs/experiments.md, "A classifier from a language model".
+    """
+    return _filled(settings, _BEGUN, given)
 
 
 def for_level(settings: Settings, given: Mapping[str, Any]) -> Settings:
