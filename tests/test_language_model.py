@@ -36,6 +36,13 @@ def test_its_whole_life(tmp_path: Path) -> None:
         model.score(["the"], [])
 
 
+def test_a_few_steps_are_enough_for_the_average_of_the_recipe() -> None:
+    text = "the cat sat. " * 80
+    plain = LanguageModel(**TINY | {"average": 0.0}).fit(text).validation_["nats_per_token"]
+    averaged = LanguageModel(**TINY | {"average": 0.995}).fit(text).validation_["nats_per_token"]
+    assert plain < 0.5 and averaged < 1.5 * plain
+
+
 @pytest.mark.parametrize(
     ("texts", "labels", "words"),
     [

@@ -77,6 +77,12 @@ def test_adaptive_softmax_is_a_distribution_and_its_loss_the_mean_of_it() -> Non
     torch.testing.assert_close(loss, -log_probs.gather(1, ids()[:, 1:5].reshape(-1, 1)).mean())
 
 
+@pytest.mark.parametrize(("level", "small"), [("char", False), ("word", True), ("bpe", True)])
+def test_vectors_of_words_start_small_as_rare_ones_hardly_move(level: str, small: bool) -> None:
+    spread = float(make(level=level, embedding=64).embedding.weight.detach().std())
+    assert (spread < 0.1) == small and (spread > 0.8) != small
+
+
 @pytest.mark.parametrize("hidden", [5, 6])
 def test_tied_output_is_the_embedding(hidden: int) -> None:
     network = make(tied=True, hidden=hidden, starts=2)

@@ -81,6 +81,17 @@ def test_a_classifier_has_the_vectors_and_layers_of_a_language_model(models: Pat
     torch.testing.assert_close(network.embedding.weight[new], mean)
 
 
+def test_the_recipe_for_a_start_is_told_and_gives_way_to_what_was_given(models: Path) -> None:
+    texts = [f"{text} " * 40 for text in NEWER]  # long ones, whose recipe has large batches
+    for given, wanted in (({}, (32, 2e-3)), ({"batch_size": 7, "learning_rate": 0.1}, (7, 0.1))):
+        told: list[str] = []
+        start: Any = predictors.load(models / "words")
+        settings = classify.fitting.prepare(texts, LABELS, given, start=start, notice=told.append).settings
+        assert (settings.batch_size, settings.learning_rate) == wanted
+        line = "recipe     for a start from a language model: --learning-rate 0.002 --batch-size 32"
+        assert (line in told) == (not given)
+
+
 def test_a_classifier_goes_on_with_new_words_and_labels(models: Path) -> None:
     begun: Any = predictors.load(models / "classifier")
     told: list[str] = []

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from unspool.cli.output import note, result, result_json, shown
-from unspool.errors import UsageError, shorten
+from unspool.errors import DataError, UsageError, shorten
 
 if TYPE_CHECKING:
     from unspool.decoding.sampling import Sampling
     from unspool.predictors import GeneratorPredictor
     from unspool.predictors.generator import Token
+    from unspool.text.streams import Tokens
 
 OFFERED = 9
 BATCH = 64  # samples made side by side
@@ -84,6 +85,8 @@ def generate(
     for name, value in (("length", length), ("samples", samples)):
         if value < 1:
             raise UsageError(f"--{name} is {value}: expected 1 or more")
+    if stop == "":
+        raise UsageError("--stop is empty: give the text before which a sample ends, or leave it out")
     told = seed is not None or (interactive and not random_word)  # of what a person chooses nothing is drawn
     seed = random.SystemRandom().randrange(2**32) if seed is None else seed
     how = Sampling(temperature, top_k, top_p, repetition_penalty, seed)
@@ -109,14 +112,15 @@ def generate(
     if unknown:
         named = ", ".join(repr(shorten(piece, 30)) for piece in unknown[:8])
         note(f"unknown    {named}: the model never saw {'them' if len(unknown) > 1 else 'it'}")
+    corpus = None if novelty is None else _corpus(loaded, novelty)  # before the text, not after it, a wrong one is told
     if interactive:
         made = _interactive(loaded, words, ids, length)
     elif samples == 1 and not json:
         made = _one(loaded, words, ids, how, length, stop)
     else:
         made = _several(loaded, words, ids, how, length, stop, samples, label, seed, json=json)
-    if novelty is not None:
-        _tell_novelty(loaded, made, novelty)
+    if corpus is not None:
+        _tell_novelty(loaded, made, corpus)
 
 
 def _one(loaded: GeneratorPredictor, prompt: str, ids: Any, how: Sampling, length: int, stop: str | None) -> list[str]:
@@ -230,16 +234,23 @@ def _choice(offered: int) -> int | None:
         note(f"{shorten(chosen, 40)!r} is none of the numbers offered")
 
 
-def _tell_novelty(loaded: GeneratorPredictor, texts: list[str], corpus: Path) -> None:
+def _corpus(loaded: GeneratorPredictor, corpus: Path) -> Tokens:
+    """The ids of a text file, a table or a named corpus; DataError when there is nothing in it."""
     from unspool import corpora
-    from unspool.tasks.generate.sampler import novelty
     from unspool.text.readers import read_documents
     from unspool.text.streams import Tokens
 
     documents = read_documents(corpora.locate(str(corpus), notice=note))
-    tokens = Tokens.collect(loaded.encoder.stream(documents.pieces()), loaded.encoder.kind)
+    if not documents.characters:
+        raise DataError(f"{shorten(corpus, 300)} holds no text to compare with")
+    return Tokens.collect(loaded.encoder.stream(documents.pieces()), loaded.encoder.kind)
+
+
+def _tell_novelty(loaded: GeneratorPredictor, texts: list[str], corpus: Tokens) -> None:
+    from unspool.tasks.generate.sampler import novelty
+
     for text in texts:
-        found = novelty(loaded, text, tokens)
+        found = novelty(loaded, text, corpus)
         note(
             f"novelty    {found['seen_8grams']:.0%} of the 8-grams of {found['tokens']:,} tokens stand in the corpus; "
             f"longest run copied: {found['longest_run']} tokens, {shorten(found['longest_text'])!r}"

@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from unspool import nn
 from unspool.config import Settings
+from unspool.models.recipes import WORDS
 from unspool.nn.recurrent import Recurrent
 from unspool.ops.cross_entropy import linear_cross_entropy
 from unspool.ops.linear import linear
@@ -48,7 +49,8 @@ class LanguageModel(torch_nn.Module):
         super().__init__()
         self.settings, self.vocabulary_size = settings, vocabulary_size
         self.embedding = torch_nn.Embedding(vocabulary_size + starts, settings.embedding)
-        torch_nn.init.uniform_(self.embedding.weight, -0.1, 0.1) if settings.tied else None
+        if settings.tied or settings.level in WORDS:  # N(0, 1) would stay the greater part of a rare word's vector
+            torch_nn.init.uniform_(self.embedding.weight, -0.1, 0.1)
         self.embedding_dropout = nn.VariationalDropout(settings.embedding_dropout)
         self.layer = _layer(settings)
         if settings.model in ("rnn", "gru", "lstm") and not settings.layer_norm:

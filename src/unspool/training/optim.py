@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 
 from unspool.config import Settings
 from unspool.nn import Embedding
@@ -70,10 +70,22 @@ def finish(optimizer: torch.optim.Optimizer) -> None:
 
 
 def make_averaged(model: nn.Module, settings: Settings) -> AveragedModel | None:
-    """A copy of the model whose weights follow as `average · copy + (1 - average) · model`; None when not wanted."""
+    """A copy of the model whose weights follow as `share · copy + (1 - share) · model`; None when not wanted.
+
+    The share is `kept_share` of `settings.average`, so that a few steps do not end near the first weights.
+    """
     if not settings.average:
         return None
-    return AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(settings.average))  # type: ignore[no-untyped-call]
+
+    def follow(averages: list[torch.Tensor], weights: list[torch.Tensor], updates: torch.Tensor) -> None:
+        torch._foreach_lerp_(averages, weights, 1.0 - kept_share(settings.average, int(updates)))
+
+    return AveragedModel(model, multi_avg_fn=torch.no_grad()(follow))  # type: ignore[no-untyped-call]
+
+
+def kept_share(average: float, updates: int) -> float:
+    """What an average keeps of itself after so many updates: `average`, and less as long as it has seen few."""
+    return min(average, (1 + updates) / (10 + updates))
 
 
 def rate_factor(step: float, planned: int, warmup: float) -> float:

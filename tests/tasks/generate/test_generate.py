@@ -292,11 +292,23 @@ def test_json_has_every_token_with_its_log_probability(finished: run.Finished, c
         (("--prompt", "a", "--random-word"), "give --prompt or --random-word, not both"),
         (("--label", "x"), "knows no label 'x'; it knows: none"),
         (("--interactive",), "--interactive needs a terminal"),
+        (("--stop", ""), "--stop is empty"),
     ],
 )
 def test_wrong_use_is_one_sentence(finished: run.Finished, command: Any, flags: tuple[Any, ...], words: str) -> None:
     code, out, err = command("generate", finished.folder, *flags)
     assert (code, out) == (2, "") and words in err and err.count("\n") == 1
+
+
+def test_novelty_needs_a_corpus_before_anything_is_written(
+    finished: run.Finished, corpus: Path, tmp_path: Path, command: Any
+) -> None:
+    code, out, err = command("generate", finished.folder, "--length", 20, "--seed", 1, "--novelty", corpus)
+    assert code == 0 and len(out) == 21 and "of the 8-grams of 20 tokens stand in the corpus" in err
+    (tmp_path / "empty.txt").touch()
+    for name, words in (("empty.txt", "holds no text to compare with"), ("none.txt", "does not exist as a file")):
+        code, out, err = command("generate", finished.folder, "--seed", 1, "--novelty", tmp_path / name)
+        assert (code, out) == (2, "") and words in err and err.count("\n") == 1
 
 
 @pytest.fixture

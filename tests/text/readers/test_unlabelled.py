@@ -66,6 +66,12 @@ def test_tables_give_their_text_column(tmp_path: Path) -> None:
     assert read(tmp_path, "a.dat", b"a|b\none|two\nthree|four\n", text_column=2, separator="|") == ["b", "two", "four"]
 
 
+def test_columns_that_are_not_read_are_told(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("label,id,text\npos,1,so fine\nneg,2,so dull\n")
+    assert read_texts(path).notes[0].endswith("columns: text 'text'; not read: 'label', 'id'")
+
+
 def test_a_label_column_is_not_taken_for_the_text(tmp_path: Path) -> None:
     rows = b"a,b\na very long label,t\nanother long label,u\n"
     assert read(tmp_path, "a.csv", rows, header=True) == ["a very long label", "another long label"]

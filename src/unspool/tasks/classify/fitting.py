@@ -23,7 +23,7 @@ from unspool.config import Settings
 from unspool.errors import DataError, SettingError, shorten
 from unspool.models import bow
 from unspool.models.classifier import Classifier
-from unspool.models.recipes import WORDS, for_texts, settle
+from unspool.models.recipes import WORDS, for_start, for_texts, settle
 from unspool.models.transfer import graft, named, prefix
 from unspool.predictors import ClassifierPredictor, GeneratorPredictor, Predictor
 from unspool.predictors.classifier import blended
@@ -122,6 +122,8 @@ def prepare(
         return Prepared(settings, names, train, held_out)
     tokenizer, settings = _tokenizer(settings, given, train, held_out, start, notice)
     settings = _for_texts(settings, given, tokenizer, train.texts, len(names), notice)
+    if isinstance(start, GeneratorPredictor):
+        settings = told_recipe(settings, for_start(settings, given), "a start from a language model", notice)
     if start is not None and vectors is not None:
         raise SettingError("--vectors and --from do not go together: the model to start from has vectors of its own")
     tokenizer, matrix, settings = _vectors(vectors, settings, given, tokenizer, notice)

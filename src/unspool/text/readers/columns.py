@@ -54,7 +54,7 @@ def choose(origin: str, names: Sequence[str] | None, rows: Rows, options: ReadOp
     _refuse_doubled(origin, names, [text] if label is None else [text, label])
     chosen = f"text {_title(names, text)}" + (f", label {_title(names, label)}" if label is not None else "")
     others = [_title(names, column) for column in range(width) if column not in (text, label)]
-    left = f"; not read: {', '.join(others[:5])}{', …' if len(others) > 5 else ''}" if others and want_label else ""
+    left = f"; not read: {', '.join(others[:5])}{', …' if len(others) > 5 else ''}" if others else ""
     return Columns(text, label, f"columns: {chosen}{left}")
 
 
