@@ -519,7 +519,7 @@ Rows draw_rows(Draw& draw) {
   t.weight = draw.normals("weight", {r.size, r.width}), t.first = draw.normals("first", {r.size, r.width});
   t.second = draw.floats("second", {r.size, r.width}, [&] { return std::abs(draw.normal()); });
   t.clock = draw.floats("clock", {r.size}, [&] { return static_cast<float>(draw.below(t.place + 1)); });
-  t.ahead = draw.normals("ahead", {4, columns});
+  t.ahead = draw.floats("ahead", {4, columns}, [&] { return std::abs(draw.normal()); });  // second moments stay above 0
   t.rate = 0.1, t.kept = 0.9, t.beta1 = 0.9, t.beta2 = 0.98, t.scale = 1.5, t.eps = 1e-8, t.threads = draw.of({1, 2, 4});
   l.ids = draw.tensor("ids", Kind::int64, {r.count});
   for (Size i = 0; i < r.count; ++i) static_cast<std::int64_t*>(l.ids.data)[i] = draw.below(r.size);

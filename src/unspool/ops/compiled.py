@@ -205,7 +205,7 @@ def _normalisation(call: Call) -> _Inputs:
 
 def _project(call: Call) -> Tensor:
     x = call.x if call.lengths is None else keep(call.x, valid_steps(call.lengths, call.x.shape[1]))
-    return reference.project(call, x, linear)
+    return reference.project(call, x) if call.layer_norm else reference.project(call, x, linear)
 
 
 def _projected_inputs(call: Call) -> _Inputs:
