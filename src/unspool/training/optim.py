@@ -17,6 +17,7 @@ from unspool.training.row_adam import RowAdamW
 # Rows from which a table is updated by rows: below, all of it lies in the caches, and a batch holds much of it.
 LARGE = 10_000
 BETAS = (0.9, 0.98)
+Tensors = tuple[torch.Tensor, ...] | list[torch.Tensor]
 
 
 def make_optimizer(model: nn.Module, settings: Settings) -> torch.optim.Optimizer:
@@ -77,10 +78,11 @@ def make_averaged(model: nn.Module, settings: Settings) -> AveragedModel | None:
     if not settings.average:
         return None
 
-    def follow(averages: list[torch.Tensor], weights: list[torch.Tensor], updates: torch.Tensor) -> None:
+    @torch.no_grad()
+    def follow(averages: Tensors, weights: Tensors, updates: torch.Tensor | int) -> None:
         torch._foreach_lerp_(averages, weights, 1.0 - kept_share(settings.average, int(updates)))
 
-    return AveragedModel(model, multi_avg_fn=torch.no_grad()(follow))  # type: ignore[no-untyped-call]
+    return AveragedModel(model, multi_avg_fn=follow)  # type: ignore[no-untyped-call]
 
 
 def kept_share(average: float, updates: int) -> float:
