@@ -11,7 +11,6 @@ from cyclopts import App, CycloptsError
 
 from unspool._version import __version__
 from unspool.cli.demo import make_demo_app
-from unspool.cli.explained import explained
 from unspool.errors import MESSAGE_LIMIT, Interrupted, UnspoolError, shorten
 from unspool.signals import raise_on_signal
 
@@ -48,7 +47,7 @@ def make_app(arguments: Sequence[str] = ()) -> App:
     for name, text in COMMANDS.items():
         function = name.replace("-", "_")
         place = f"unspool.cli.{function}:{function}"
-        app.command(place, name=name, help=explained(place) if arguments[:1] == [name] else text)
+        app.command(place, name=name, help=None if arguments[:1] == [name] else text)
     app.command(make_demo_app(DEMO, arguments[1:]))
     data = App(name="data", help="Corpora known by name: list them, get one.", help_format="plaintext")
     data.command("unspool.cli.data:list_corpora", name="list", help="List the corpora.")

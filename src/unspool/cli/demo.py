@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import App, Parameter
 
 from unspool.cli.demos.common import fetch_or
-from unspool.cli.explained import explained
 from unspool.cli.output import note, result, stderr_console
 from unspool.errors import UsageError, nearest, shorten
 
@@ -53,7 +52,7 @@ def make_demo_app(help: str, arguments: Sequence[str] = ()) -> App:
     for name, text in DEMOS.items():
         function = name.replace("-", "_")
         place = f"unspool.cli.demos.{function}:{function}"
-        app.command(place, name=name, help=explained(place) if arguments[:1] == [name] else text)
+        app.command(place, name=name, help=None if arguments[:1] == [name] else text)
     return app
 
 
