@@ -82,7 +82,7 @@ def make_averaged(model: nn.Module, settings: Settings) -> AveragedModel | None:
     def follow(averages: Tensors, weights: Tensors, updates: torch.Tensor | int) -> None:
         torch._foreach_lerp_(averages, weights, 1.0 - kept_share(settings.average, int(updates)))
 
-    return AveragedModel(model, multi_avg_fn=follow)  # type: ignore[no-untyped-call]
+    return AveragedModel(model, multi_avg_fn=follow)
 
 
 def kept_share(average: float, updates: int) -> float:
