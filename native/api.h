@@ -57,7 +57,7 @@ struct Sequence {
   const float* state[2];   // (B, H) each: h or s; c
   const float* mask;       // (B, H) or null: multiplies what the recurrent products read
   const std::uint8_t* keep[2];  // (B, T, H) or null: zoneout, 1 where the previous value stays; for h or s; c
-  const float* norm;       // (2, G·H) or null: gain, then shift, of the normalisation of W h over its units; then projected
+  const float* norm;       // (4, G·H) or null: gain, then shift, of the normalisation of W h over its units, then of W x
   const float* norm_memory;  // (2, H): the same for c before it is shown; beside norm, for a cell with a memory
   float keep_share;        // zoneout in evaluation: share of the previous value; 0: none
   float* y;                // (B, T, H), 0 past each length
@@ -75,7 +75,7 @@ struct Gradients {
   float* b_ih;                  // (G·H) or null
   float* b_hh;                  // (G·H) or null
   float* extra;                 // (extras·H) or null
-  float* norm;                  // (2, G·H) or null
+  float* norm;                  // (4, G·H) or null
   float* norm_memory;           // (2, H) or null
   float* state[2];              // (B, H); never null where the cell has the state
 };

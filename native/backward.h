@@ -7,8 +7,8 @@
 
 namespace unspool {
 
-constexpr Size backward_scratch(const CellLayout& c, Size units, Size rows) {
-  return rows * (c.slots * units + kGuard + 4 * units + kBlock) + 4 * units + 10 * kGuard;
+constexpr Size backward_scratch(const CellLayout& c, Size units, Size rows, bool norm) {
+  return rows * (c.slots * units + kGuard + 4 * units + kBlock + (norm ? c.x.count() * units : 0)) + 4 * units + 11 * kGuard;
 }
 
 template <class V, class C>
@@ -24,6 +24,7 @@ class BackwardRun {
     read_ = take(scratch, n * units_);
     second_ = take(scratch, n * units_);
     tile_ = take(scratch, n * kBlock);
+    inputs_ = take(scratch, p_.norm ? n * cell.x.count() * units_ : 0);
     for (float** one : {&shown_, &squashed_, &through_, &fresh_}) *one = take(scratch, units_);
   }
 
@@ -93,16 +94,13 @@ class BackwardRun {
       for (Size u = 0; u < units_; u += V::width) step_back(step, i, b, n, u);
     }
     if constexpr (!two && read != Read::normalised)
-      if (p_.norm) {
-        if (p_.g.x) copy_inputs(step, active);
-        for (Size i = 0; i < active; ++i) normalise_back(i, row(i), p_.start[row(i)] + step);
-      }
+      for (Size i = 0; p_.norm && i < active; ++i) normalise_back(i, row(i), p_.start[row(i)] + step);
     if constexpr (two) {
       multiply_back(active, cell.r2, p_.back_r2, second_, {nullptr, 0});
       for (Size i = 0; i < active; ++i) close_gates(step, i);
     }
     multiply_back(active, cell.r1, p_.back_r1, read_, two ? Start{read_, units_} : Start{nullptr, 0});
-    if (p_.g.x && !p_.s.tokens && !p_.norm) p_.s.projected ? copy_inputs(step, active) : multiply_inputs(step, active);
+    if (p_.g.x && !p_.s.tokens) p_.s.projected ? copy_inputs(step, active) : multiply_inputs(step, active);
   }
 
   // The state's gradient grows by what came through its being read: by the output and by the next step's products.
@@ -157,14 +155,26 @@ class BackwardRun {
     normalise_backward<V>(fresh_, shown_, gain, hidden_, through_, row_extra(b, k), row_extra(b, k + 1));
   }
 
-  // From gradients of the normalised, scaled and shifted products of a row to those of the products.
+  // From gradients of the normalised, scaled and shifted products of a row to those of the products: the input's, then
+  // the state's, which replace what they are made of. The weight gradients find both where forward had saved them.
   void normalise_back(Size i, Size b, Size n) {
-    constexpr Size parts = cell.r1.count();
-    float *d = slots_ + i * stride_ + cell.r1.begin * units_, *saved = p_.slots + (n * cell.slots + cell.r1.begin) * units_;
-    const float *normed = p_.normed + n * parts * units_, *gain = p_.norm + cell.r1.begin * units_;
+    constexpr Size h = cell.r1.count(), x = cell.x.count();
+    float *of_row = slots_ + i * stride_, *saved = p_.slots + (n * cell.slots + cell.r1.begin) * units_;
+    float *state = p_.normed[0] + n * h * units_, *input = p_.normed[1] + n * x * units_;
+    const float* gain = p_.norm + cell.r1.begin * units_;
+    const float* input_gain = p_.norm + (2 * cell.slots + cell.x.begin) * units_;
+    normalise_back(x, of_row + cell.x.begin * units_, input, input_gain, p_.scale[1][n], row_extra(b, cell.extras + 2 * h),
+                   inputs_ + i * x * units_, input);
+    normalise_back(h, of_row + cell.r1.begin * units_, state, gain, p_.scale[0][n], row_extra(b, cell.extras),
+                   of_row + cell.r1.begin * units_, saved);
+  }
+
+  // `parts` slots of one normalisation, from d to `to` and, the same, `saved`. Gradients of gains, then shifts, grow.
+  void normalise_back(Size parts, const float* d, const float* normed, const float* gain, float scale, float* extra,
+                      float* to, float* saved) {
     V sum = V::zero(), along = V::zero();
     for (Size k = 0; k < parts; ++k) {
-      float *to_gain = row_extra(b, cell.extras + k), *to_shift = row_extra(b, cell.extras + parts + k);
+      float *to_gain = extra + k * units_, *to_shift = to_gain + parts * units_;
       for (Size u = 0; u < units_; u += V::width) {
         const Size at = k * units_ + u;
         const V one = V::load_first(d + at, left(u)), value = V::load(normed + at), inner = one * V::load(gain + at);
@@ -175,14 +185,14 @@ class BackwardRun {
       }
     }
     const float count = static_cast<float>(parts * hidden_);
-    const V mean = V::all(sum.sum() / count), slope = V::all(along.sum() / count), scale = V::all(p_.scale[n]);
+    const V mean = V::all(sum.sum() / count), slope = V::all(along.sum() / count);
     for (Size k = 0; k < parts; ++k)
       for (Size u = 0; u < units_; u += V::width) {
         const Size at = k * units_ + u;
         const V inner = V::load_first(d + at, left(u)) * V::load(gain + at);
-        const V to = (inner - mean - V::load(normed + at) * slope) * scale * real_units<V>(u, hidden_);
-        to.store(d + at);
-        to.store(saved + at);
+        const V one = (inner - mean - V::load(normed + at) * slope) * V::all(scale) * real_units<V>(u, hidden_);
+        one.store(to + at);
+        one.store(saved + at);
       }
   }
 
@@ -247,18 +257,20 @@ class BackwardRun {
   }
 
   void multiply_back(Size active, SlotRange slots, const float* panels, float* to, Start start) {
-    const Size depth = slots.count() * units_;
+    const Depth depth(hidden_, slots.count(), units_);
     for (Size u = 0; u < hidden_; u += block) {
       const Start s{start.values ? start.values + u : nullptr, start.stride};
-      multiply<V>(active, slots_ + slots.begin * units_, stride_, depth, panels + u * depth,
+      multiply<V>(active, slots_ + slots.begin * units_, stride_, depth, panels + u * depth.whole(),
                   std::min(block, hidden_ - u), to + u, units_, s);
     }
   }
 
   void multiply_inputs(Size step, Size active) {
-    const Size depth = cell.x.count() * units_, inputs = p_.s.inputs;
+    const Depth depth(hidden_, cell.x.count(), units_);
+    const Size inputs = p_.s.inputs;
     for (Size j = 0; j < inputs; j += block) {
-      multiply<V>(active, slots_ + cell.x.begin * units_, stride_, depth, p_.back_x + j * depth,
+      multiply<V>(active, p_.norm ? inputs_ : slots_ + cell.x.begin * units_, p_.norm ? cell.x.count() * units_ : stride_,
+                  depth, p_.back_x + j * depth.whole(),
                   std::min(block, inputs - j), tile_, block, {nullptr, 0});
       for (Size i = 0; i < active; ++i) {
         float* x = p_.g.x + p_.at(row(i), step) * inputs + j;
@@ -278,6 +290,7 @@ class BackwardRun {
   const Plan& p_;
   Size group_, rows_, hidden_, units_, stride_;
   float *slots_, *state_, *memory_, *read_, *second_, *tile_;
+  float* inputs_;  // gradients of the input's products, where they are normalised by themselves
   float *shown_, *squashed_, *through_, *fresh_;  // one row of a memory that is normalised
 };
 

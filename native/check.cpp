@@ -141,15 +141,16 @@ void check_sizes(const Arguments& a, const CellLayout& c, Sequence& s) {
   if (!(a.keep_share >= 0.0 && a.keep_share <= 1.0)) wrong_value("keep_share", "expected 0 to 1");
 }
 
-// Layer normalisation: for a cell with one recurrent product, whose biases are then in x and in the shift.
+// Layer normalisation: for a cell with one recurrent product, whose biases are then in the shifts.
 void check_norm(const Arguments& a, const CellLayout& c, Sequence& s) {
   if (a.norm.kind == Kind::absent) {
     check_absent(a.norm_memory, a.cell + " without norm");
     return;
   }
   if (!is_recurrent(c) || c.r2.count() > 0) check_absent(a.norm, a.cell);
-  for (const Tensor* none : {&a.w_ih, &a.tokens, &a.b_ih, &a.b_hh}) check_absent(*none, a.cell + " beside norm");
-  s.norm = floats(a.norm, {2 * c.gates * s.hidden});
+  for (const Tensor* none : {&a.tokens, &a.b_ih, &a.b_hh}) check_absent(*none, a.cell + " beside norm");
+  if (s.projected) wrong_value("w_ih", "expected a tensor beside norm, got none");
+  s.norm = floats(a.norm, {4 * c.gates * s.hidden});
   if (c.has_memory) s.norm_memory = floats(a.norm_memory, {2 * s.hidden});
   else check_absent(a.norm_memory, a.cell);
 }
@@ -205,7 +206,7 @@ void check_gradients(const GradientArguments& a, const CellLayout& c, const Sequ
   if (s.projected) check_absent(a.w_ih, "given a projected input");
   else g.w_ih = floats(a.w_ih, {gates, s.inputs}, true);
   if (c.extras > 0) g.extra = floats(a.extra, {c.extras * h}, true);
-  if (s.norm) g.norm = floats(a.norm, {2 * gates}, true);
+  if (s.norm) g.norm = floats(a.norm, {4 * gates}, true);
   else check_absent(a.norm, "without norm");
   if (s.norm_memory) g.norm_memory = floats(a.norm_memory, {2 * h}, true);
   else check_absent(a.norm_memory, "without norm_memory");

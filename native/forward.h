@@ -24,7 +24,8 @@ constexpr Read read_of() {
 // Floats of scratch that one group needs when `members` threads work on it.
 constexpr Size forward_scratch(const CellLayout& c, const Operand& o, Size units, Size rows, bool norm, Size members = 1) {
   const Size operand = (o.width() + units + kGuard) * 2, sums = 4 * kBlock * members;
-  return rows * (operand + 2 * units + sums + (c.second_gate >= 0 || norm ? c.slots * units : 0)) + 8 * kGuard;
+  const Size gates = c.second_gate >= 0 ? c.slots : norm ? c.r1.count() + c.x.count() : 0;
+  return rows * (operand + 2 * units + sums + gates * units) + 8 * kGuard;
 }
 
 template <class V, class C>
@@ -42,7 +43,7 @@ class ForwardRun {
     state_ = take(scratch, n * units_);
     memory_ = take(scratch, n * units_);
     sums_ = take(scratch, n * 4 * kBlock * team.count) + n * 4 * kBlock * team.index;
-    gates_ = take(scratch, two || p_.norm ? n * cell.slots * units_ : 0);
+    gates_ = take(scratch, n * (two ? cell.slots : p_.norm ? kNormed : 0) * units_);
   }
 
   void run() {
@@ -65,6 +66,7 @@ class ForwardRun {
  private:
   static constexpr CellLayout cell = C::layout;
   static constexpr bool two = cell.second_gate >= 0;
+  static constexpr Size kNormed = cell.r1.count() + cell.x.count();  // products of a unit: the state's, then the input's
   static constexpr Read read = read_of<C>();
   static constexpr Size block = block_of<V>;
 
@@ -239,39 +241,60 @@ class ForwardRun {
 
   // With layer normalisation: all products of a row first, because their mean and variance are over all of its units.
   void take_normalised_step(Size step, Size active) {
-    const Size wide = cell.slots * units_;
+    constexpr Size wide = kNormed;
     for (int slot = cell.r1.begin; slot < cell.r1.end; ++slot)
-      for (Size u = 0; u < units_; u += block) {
-        float* to = gates_ + slot * units_ + u;
-        const float* h = operand_ + p_.operand.second + p_.operand.input;
-        if (p_.few.rows)
-          dots<V>(active, h, stride_, p_.s.w_hh + (cell.gate_of[slot] * hidden_ + u) * hidden_,
-                  std::min(block, hidden_ - u), hidden_, to, wide, {nullptr, 0});
-        else
-          multiply<V>(active, h, stride_, hidden_, p_.panel[slot] + u * hidden_, std::min(block, hidden_ - u), to, wide,
-                      {nullptr, 0});
-      }
+      multiply_whole(p_.operand.input, hidden_, p_.panel[slot], p_.s.w_hh, slot, gates_ + (slot - cell.r1.begin) * units_);
+    for (int slot = cell.x.begin; slot < cell.x.end && !p_.few.rows; ++slot)
+      multiply_whole(0, p_.operand.input, p_.input_panel(slot), nullptr, slot,
+                     gates_ + (cell.r1.count() + slot - cell.x.begin) * units_);
     for (Size i = 0; i < active; ++i) {
-      float* row_of = gates_ + i * wide;
-      const Moments m = moments<V>(row_of + cell.r1.begin * units_, hidden_, cell.r1.count(), units_);
-      if (p_.s.saved) p_.scale[p_.start[row(i)] + step] = m.scale;
-      for (Size v = 0; v < units_; v += V::width) move_normalised(step, i, v, row_of, m);
+      float* row_of = gates_ + i * wide * units_;
+      Products both[2] = {{row_of, units_, {}}, {row_of + cell.r1.count() * units_, units_, {}}};
+      if (p_.few.rows)
+        both[1] = {p_.s.x + p_.at(row(i), step) * cell.gates * hidden_ + cell.gate_of[cell.x.begin] * hidden_, hidden_, {}};
+      for (int k = 0; k < 2; ++k) {
+        both[k].moments = moments<V>(both[k].row, hidden_, ranges[k].count(), both[k].stride);
+        if (p_.s.saved) p_.scale[k][p_.start[row(i)] + step] = both[k].moments.scale;
+      }
+      for (Size v = 0; v < units_; v += V::width) move_normalised(step, i, v, row_of, both);
       if constexpr (cell.has_memory) show_memory(step, i, row_of);
     }
   }
 
-  void move_normalised(Size step, Size i, Size v, float* row_of, const Moments& m) {
+  // One row's products that are normalised together: one slot after the other, `stride` floats apart.
+  struct Products {
+    const float* row;
+    Size stride;
+    Moments moments;
+  };
+  static constexpr SlotRange ranges[2] = {cell.r1, cell.x};
+
+  // All units of one slot's product with a stretch of the operand.
+  void multiply_whole(Size begin, Size depth, const float* panels, const float* weights, int slot, float* to) {
+    constexpr Size wide = kNormed;
+    for (Size u = 0; u < units_; u += block) {
+      const Size columns = std::min(block, hidden_ - u);
+      if (p_.few.rows)
+        dots<V>(active_, operand_ + begin, stride_, weights + (cell.gate_of[slot] * hidden_ + u) * depth, columns, depth,
+                to + u, wide * units_, {nullptr, 0});
+      else
+        multiply<V>(active_, operand_ + begin, stride_, depth, panels + u * depth, columns, to + u, wide * units_, {nullptr, 0});
+    }
+  }
+
+  void move_normalised(Size step, Size i, Size v, float* row_of, const Products* both) {
     const Size b = row(i), n = p_.start[b] + step, at = i * units_ + v;
-    const float* x = p_.s.x + p_.projection_at(b, step) * cell.gates * hidden_;
     V slots[4];
     for (int slot = 0; slot < cell.slots; ++slot) {
-      slots[slot] = V::load(p_.bias + slot * units_ + v);
-      if (cell.x.has(slot)) slots[slot] = slots[slot] + V::load_first(x + cell.gate_of[slot] * hidden_ + v, hidden_ - v);
-      if (!cell.r1.has(slot)) continue;
-      const V normed = normalised<V>(row_of + slot * units_, m, v, hidden_);
-      if (p_.s.saved) normed.store(p_.normed + (n * cell.r1.count() + slot - cell.r1.begin) * units_ + v);
-      const float* gain = p_.norm + slot * units_ + v;
-      slots[slot] = slots[slot] + V::fma(normed, V::load(gain), V::load(gain + cell.slots * units_));
+      slots[slot] = V::zero();
+      for (int k = 0; k < 2; ++k) {
+        if (!ranges[k].has(slot)) continue;
+        const Size place = slot - ranges[k].begin;
+        const V normed = normalised<V>(both[k].row + place * both[k].stride, both[k].moments, v, hidden_);
+        if (p_.s.saved) normed.store(p_.normed[k] + (n * ranges[k].count() + place) * units_ + v);
+        const float* gain = p_.norm + (2 * k * cell.slots + slot) * units_ + v;
+        slots[slot] = slots[slot] + V::fma(normed, V::load(gain), V::load(gain + cell.slots * units_));
+      }
     }
     Units<V> u = compute(slots, at, v);
     if constexpr (cell.has_memory) {  // shown when all of it is known; the products in row_of are used up

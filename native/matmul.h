@@ -76,6 +76,14 @@ struct Start {
   Size stride;
 };
 
+// How deep a product is: `pieces` stretches of the left side's depth, of `each`, `step` apart there; in panels they
+// follow one another.
+struct Depth {
+  Size each, pieces, step;
+  constexpr Depth(Size depth, Size count = 1, Size apart = 0) : each(depth), pieces(count), step(apart) {}
+  constexpr Size whole() const { return each * pieces; }
+};
+
 // Rows of a micro-kernel N vectors wide: as many sums as registers can hold beside what they are made of.
 template <class V, int N>
 constexpr int rows_at_once = V::width == kPanel ? (N == 1 ? 16 : N == 2 ? 12 : N == 3 ? 8 : 6) : N == 1 ? 12 : 6;
@@ -89,27 +97,27 @@ inline void micro_rows(int m, const float* a, Size stride, Size depth, const flo
     micro_rows<V, N, left, right, M - 1>(m, a, stride, depth, panel, panel_step, c, ldc, c_step, s);
 }
 
-// All rows times N vectors; the rows in blocks as equal as can be (32 = 6+6+5+5+5+5).
+// All rows times N vectors; the rows in blocks as equal as can be (32 = 6+6+5+5+5+5), the depth in parts that are, too.
 template <class V, int N, Left left, Right right>
-void multiply_vectors(Size rows, const float* a, Size stride, Size depth, const float* panel, float* c, Size ldc,
+void multiply_vectors(Size rows, const float* a, Size stride, Depth depth, const float* panel, float* c, Size ldc,
                       Size c_step, Start start) {
   constexpr Size most = rows_at_once<V, N>, row_of_panel = right == Right::panels ? V::width : V::width * N;
   constexpr Size deepest = right == Right::panels ? kDepth / 2 : kDepth;
-  const Size blocks = (rows + most - 1) / most;
+  const Size blocks = (rows + most - 1) / most, parts = std::max<Size>(1, (depth.each + deepest - 1) / deepest);
   const Size by_row = left == Left::by_row ? stride : 1, by_depth = left == Left::by_row ? 1 : stride;
-  Size done = 0;
-  do {
-    const Size part = depth - done < deepest ? depth - done : deepest;
+  for (Size k = 0; k < depth.pieces * parts; ++k) {
+    const Size piece = k / parts, first = depth.each * (k % parts) / parts, last = depth.each * (k % parts + 1) / parts;
+    const float* from = a + (piece * depth.step + first) * by_depth;
     for (Size block = 0, row = 0; block < blocks; ++block) {
       const int m = static_cast<int>((rows - row + blocks - block - 1) / (blocks - block));
       const Start s{start.values ? start.values + row * start.stride : nullptr, start.stride};
-      micro_rows<V, N, left, right>(m, a + row * by_row + done * by_depth, stride, part, panel + done * row_of_panel,
-                                    depth * row_of_panel, c + row * ldc, ldc, c_step, s);
+      micro_rows<V, N, left, right>(m, from + row * by_row, stride, last - first,
+                                    panel + (piece * depth.each + first) * row_of_panel, depth.whole() * row_of_panel,
+                                    c + row * ldc, ldc, c_step, s);
       row += m;
     }
-    done += part;
     start = {c, ldc};
-  } while (done < depth);
+  }
 }
 
 // How many columns are best handled together: one panel, or four where a panel is one register.
@@ -119,7 +127,7 @@ constexpr Size block_of = V::width == kPanel ? kBlock : kPanel;
 // All rows times the next `columns` columns, at most block_of<V>: one panel, or up to four. Panel n of the result
 // stands at c + n·c_step, what it starts from at start + n·c_step.
 template <class V, Left left = Left::by_row>
-inline void multiply(Size rows, const float* a, Size stride, Size depth, const float* panel, Size columns, float* c,
+inline void multiply(Size rows, const float* a, Size stride, Depth depth, const float* panel, Size columns, float* c,
                      Size ldc, Start start, Size c_step = kPanel) {
   using P = typename V::Product;
   using Half = typename V::Half;
@@ -139,7 +147,7 @@ inline void multiply(Size rows, const float* a, Size stride, Size depth, const f
   }
   if (!half) return;
   if (start.values) start.values += whole * c_step;
-  multiply_vectors<Half, 1, left, one>(rows, a, stride, depth, panel + whole * depth * kPanel, c + whole * c_step, ldc,
+  multiply_vectors<Half, 1, left, one>(rows, a, stride, depth, panel + whole * depth.whole() * kPanel, c + whole * c_step, ldc,
                                        kHalf, start);
 }
 

@@ -8,11 +8,18 @@ namespace unspool {
 
 // Panels of the forward products: for slot s, depth = the stretch of the operand it sees, columns = units. One
 // panel holds the rows of the second product (padded with 0), of the input and of the state, one after the other.
+// With normalisation the panels of the state's part come first and those of the input's behind them.
 template <class V>
 void pack_forward_panel(const Plan& p, int slot, Size u) {
   const CellLayout& c = p.cell;
   const Size h = p.s.hidden, width = panel_width(u, h), gate = c.gate_of[slot] * h;
   const Size depth = p.operand.end(c, slot) - p.operand.begin(c, slot);
+  if (p.s.norm) {
+    const Size inputs = p.s.inputs;
+    if (c.x.has(slot)) pack_panel<V>(p.s.w_ih + gate * inputs, 1, inputs, inputs, u, h, p.input_panel(slot) + u * inputs);
+    if (c.r1.has(slot)) pack_panel<V>(p.s.w_hh + gate * h, 1, h, h, u, h, p.panel[slot] + u * h);
+    return;
+  }
   float* to = p.panel[slot] + u * depth;
   if (c.r2.has(slot)) {
     pack_panel<V>(p.s.w_hh + gate * h, 1, h, h, u, h, to);
@@ -50,26 +57,25 @@ void pack_extras(const Plan& p) {
       p.extra[k * p.units + u] = u < p.s.hidden ? p.s.extra[k * p.s.hidden + u] : 0.0f;
   if (!p.norm) return;
   const Size h = p.s.hidden;
-  for (int half = 0; half < 2; ++half)
-    for (Size u = 0; u < p.units; ++u) {
+  for (Size u = 0; u < p.units; ++u) {
+    for (int k = 0; k < 4; ++k)
       for (int slot = 0; slot < p.cell.slots; ++slot)
-        p.norm[(half * p.cell.slots + slot) * p.units + u] =
-            u < h && p.cell.r1.has(slot) ? p.s.norm[(half * p.cell.gates + p.cell.gate_of[slot]) * h + u] : 0.0f;
-      if (p.cell.has_memory) p.norm_memory[half * p.units + u] = u < h ? p.s.norm_memory[half * h + u] : 0.0f;
-    }
+        p.norm[(k * p.cell.slots + slot) * p.units + u] =
+            u < h && (k < 2 ? p.cell.r1 : p.cell.x).has(slot) ? p.s.norm[(k * p.cell.gates + p.cell.gate_of[slot]) * h + u] : 0.0f;
+    for (int k = 0; k < 2 && p.cell.has_memory; ++k) p.norm_memory[k * p.units + u] = u < h ? p.s.norm_memory[k * h + u] : 0.0f;
+  }
 }
 
-// Panels of a backward product: depth = (slots of `range`) × units, columns = those of the weight matrix.
+// Panels of a backward product: depth = (slots of `range`) × H, columns = those of the weight matrix.
 template <class V>
 void pack_back(const Plan& p, SlotRange range, const float* weights, Size columns, float* panels) {
-  const Size h = p.s.hidden, depth = range.count() * p.units;
+  const Size h = p.s.hidden, depth = range.count() * h;
   for (Size j = 0; j < columns; j += kPanel) {
     const Size width = panel_width(j, columns);
     float* to = panels + j * depth;
     for (int slot = range.begin; slot < range.end; ++slot) {
       pack_panel<V>(weights + p.cell.gate_of[slot] * h * columns, columns, 1, h, j, columns, to);
-      for (Size i = h * width; i < p.units * width; ++i) to[i] = 0.0f;
-      to += p.units * width;
+      to += h * width;
     }
   }
 }

@@ -45,9 +45,11 @@ Plan make_plan(const Sequence& s, const Gradients& g, const Rows& rows) {
   p.states = p.slots + p.real_steps * p.cell.slots * p.units;
   p.second = p.states + (p.cell.keeps_state ? p.real_steps * p.units : 0);
   p.first = p.second + (p.cell.second_gate >= 0 ? p.real_steps * p.units : 0);
-  p.normed = p.first + s.rows * p.units;
-  p.scale = p.normed + p.real_steps * p.cell.r1.count() * p.units;
-  p.row_extras = p.cell.extras + (s.norm ? 2 * p.cell.r1.count() : 0) + (s.norm_memory ? 2 : 0);
+  p.normed[0] = p.first + s.rows * p.units;
+  p.normed[1] = p.normed[0] + p.real_steps * p.cell.r1.count() * p.units;
+  p.scale[0] = p.normed[1] + p.real_steps * p.cell.x.count() * p.units;
+  p.scale[1] = p.scale[0] + p.real_steps;
+  p.row_extras = p.cell.extras + (s.norm ? 2 * (p.cell.r1.count() + p.cell.x.count()) : 0) + (s.norm_memory ? 2 : 0);
   return p;
 }
 
@@ -62,7 +64,7 @@ void take_panels(Plan& p, Pieces& pieces) {
 void take_extras(Plan& p, Pieces& pieces) {
   p.extra = pieces.take(p.cell.extras * p.units);
   if (!p.s.norm) return;
-  p.norm = pieces.take(2 * p.cell.slots * p.units + 16);  // never null once handed out
+  p.norm = pieces.take(4 * p.cell.slots * p.units + 16);  // never null once handed out
   p.norm_memory = pieces.take(2 * p.units);
 }
 

@@ -44,13 +44,13 @@ struct Plan {
   float* panel[4];
   float* bias;
   float* extra;
-  float* norm;         // null without normalisation; gains of the slots (slots·units), then shifts
+  float* norm;         // null without normalisation; of W h: gains of the slots (slots·units), then shifts; then of W x
   float* norm_memory;  // gain, shift (units each)
-  // Packed for the backward pass: (slots·units) × H or I.
+  // Packed for the backward pass: (slots·H) × H or I.
   float* back_x;
   float* back_r1;
   float* back_r2;
-  Size row_extras;   // extras, gains and shifts of the slots of r1, gain and shift of the memory
+  Size row_extras;   // extras, gains and shifts of the slots of r1, then of x, gain and shift of the memory
   float* row_extra;  // (B, row_extras, units): their gradients, row by row
 
   // Regions of `saved`, by saved row n = start[row] + step (steps in the order of processing).
@@ -58,9 +58,11 @@ struct Plan {
   float* states;  // (n, units): c, or the raw state where the output is not it
   float* second;  // (n, units): second gate times the state as it was read
   float* first;   // (B, units): the initial state as it is read
-  float* normed;  // (n, slots of r1 · units): normalised products
-  float* scale;   // (n): 1 / standard deviation of each
+  float* normed[2];  // (n, slots of r1 · units), (n, slots of x · units): normalised products of the state, of the input
+  float* scale[2];   // (n): 1 / standard deviation of each
 
+  // Panels of the input's part of a slot, when it is normalised by itself.
+  float* input_panel(int slot) const { return panel[slot] + (cell.r1.has(slot) ? s.hidden * padded(s.hidden, 16) : 0); }
   Size row(Size group, Size i) const { return order[group + i * groups]; }
   Size rows_in(Size group) const { return (s.rows - group + groups - 1) / groups; }
   // The step of time that a row reads at its `step`-th turn.

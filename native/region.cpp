@@ -1,15 +1,13 @@
 #include "region.h"
 
-#include "matmul.h"
+#include "region_kernels.h"
 #include "runtime.h"
 
 namespace unspool {
 
 void region_forward(const RegionCall& call) {
-  const Size depth = call.size * call.width;
   const Size threads = std::clamp<Size>(call.threads, 1, std::max<Size>(1, call.rows));
-  const Size packed = (padded(call.filters, kPanel) * (depth + 1) + 15) / 16 * 16;
-  const Size each = (kWindowBlock * kBlock + 2 * call.kept * kBlock + depth + 15) / 16 * 16;
+  const Size packed = padded(region_packed(call), 16), each = padded(region_scratch(call), 16);
   float* panels = workspace().reserve(packed + threads * each);
   float* scratch = panels + packed;
   chosen_target().region_pack(call, panels);

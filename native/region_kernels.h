@@ -9,16 +9,28 @@
 
 #include "matmul.h"
 #include "region.h"
+#include "window_pairs.h"
 
 namespace unspool {
 
-// Packed filters: panels of 16 (or, the last one, 8) filters and depth k·E, then the biases, 0 where there is none.
+// Packed filters: panels of 16 (or, the last one, 8) filters, then the biases, 0 where there is none, and room.
+constexpr Size region_panels(const RegionCall& call) {
+  const Size depth = in_pairs(call.size, call.width) ? pair_terms(call.size) * call.width : call.size * call.width;
+  return padded(call.filters, kPanel) * depth;
+}
+constexpr Size region_packed(const RegionCall& call) {
+  return region_panels(call) + padded(call.filters, kPanel) * (std::max<Size>(1, call.width));
+}
+
 template <class V>
 void region_pack(const RegionCall& call, float* panels) {
-  const Size depth = call.size * call.width, whole = padded(call.filters, kPanel);
-  for (Size f = 0; f < call.filters; f += kPanel)
-    pack_panel<V>(call.weight, 1, depth, depth, f, call.filters, panels + f * depth);
-  for (Size f = 0; f < whole; ++f) panels[whole * depth + f] = call.bias && f < call.filters ? call.bias[f] : 0.0f;
+  const Size depth = call.size * call.width;
+  if (in_pairs(call.size, call.width)) pack_pairs<V>(call.size, call.width, call.filters, call.weight, panels);
+  else
+    for (Size f = 0; f < call.filters; f += kPanel)
+      pack_panel<V>(call.weight, 1, depth, depth, f, call.filters, panels + f * depth);
+  float* bias = panels + region_panels(call);
+  for (Size f = 0; f < padded(call.filters, kPanel); ++f) bias[f] = call.bias && f < call.filters ? call.bias[f] : 0.0f;
 }
 
 // Keeps the greatest of each of `width` columns and where it stood; the first of equals, and NaN once there is one.
@@ -34,88 +46,118 @@ inline void take_greatest(const float* __restrict answers, Size stride, Size win
     }
 }
 
-// The same for the `kept` greatest: best[p·kBlock + j], the greater first, and of equals the earlier.
+// The same for the `kept` greatest: best[p·apart + j], the greater first, and of equals the earlier.
 inline void take_greatest_of(Size kept, const float* answers, Size stride, Size windows, Size width, Size first,
-                             float* best, std::int32_t* winner) {
+                             float* best, std::int32_t* winner, Size apart) {
   const auto above = [](float a, float b) { return a > b || (a != a && b == b); };
   for (Size w = 0; w < windows; ++w, answers += stride)
     for (Size j = 0; j < width; ++j) {
       Size place = kept;
-      for (; place > 0 && above(answers[j], best[(place - 1) * kBlock + j]); --place) {
+      for (; place > 0 && above(answers[j], best[(place - 1) * apart + j]); --place) {
         if (place == kept) continue;
-        best[place * kBlock + j] = best[(place - 1) * kBlock + j];
-        winner[place * kBlock + j] = winner[(place - 1) * kBlock + j];
+        best[place * apart + j] = best[(place - 1) * apart + j];
+        winner[place * apart + j] = winner[(place - 1) * apart + j];
       }
       if (place == kept) continue;
-      best[place * kBlock + j] = answers[j];
-      winner[place * kBlock + j] = static_cast<std::int32_t>(first + w);
+      best[place * apart + j] = answers[j];
+      winner[place * apart + j] = static_cast<std::int32_t>(first + w);
     }
 }
 
 // Puts them into the order of the text, those that do not exist last, and writes column j of y and winner.
-inline void write_in_order(const RegionCall& call, Size j, float* best, std::int32_t* at, float* y, std::int32_t* winner) {
+inline void write_in_order(const RegionCall& call, Size j, float* best, std::int32_t* at, Size apart, float* y,
+                           std::int32_t* winner) {
   Size real = 0;
-  while (real < call.kept && at[real * kBlock + j] >= 0) ++real;
+  while (real < call.kept && at[real * apart] >= 0) ++real;
   for (Size p = 1; p < real; ++p)
-    for (Size q = p; q > 0 && at[(q - 1) * kBlock + j] > at[q * kBlock + j]; --q) {
-      std::swap(at[(q - 1) * kBlock + j], at[q * kBlock + j]);
-      std::swap(best[(q - 1) * kBlock + j], best[q * kBlock + j]);
+    for (Size q = p; q > 0 && at[(q - 1) * apart] > at[q * apart]; --q) {
+      std::swap(at[(q - 1) * apart], at[q * apart]);
+      std::swap(best[(q - 1) * apart], best[q * apart]);
     }
   for (Size p = 0; p < call.kept; ++p) {
-    y[p * call.filters] = p < real ? best[p * kBlock + j] : 0.0f;
-    winner[p * call.filters] = p < real ? at[p * kBlock + j] : -1;
+    y[p * call.filters + j] = p < real ? best[p * apart] : 0.0f;
+    winner[p * call.filters + j] = p < real ? at[p * apart] : call.kept > 1 ? -1 : 0;
   }
 }
 
 // The text of a row, or, shorter than one window, a copy extended by zeros. `windows` of them start in it.
 struct Windows {
   const float* text;
-  Size windows;
+  Size steps, windows;
 };
 inline Windows windows_of(const RegionCall& call, Size row, float* extended) {
   const Size length = call.lengths[row];
   const float* text = call.x + row * call.steps * call.width;
-  if (length >= call.size) return {text, length - call.size + 1};
+  if (length >= call.size) return {text, length, length - call.size + 1};
   std::memset(extended, 0, sizeof(float) * static_cast<std::size_t>(call.size * call.width));
   std::memcpy(extended, text, sizeof(float) * static_cast<std::size_t>(length * call.width));
-  return {extended, 1};
+  return {extended, call.size, 1};
 }
 
-// scratch: kWindowBlock · kBlock floats, 2 · K · kBlock for the greatest, then k·E for a text shorter than a window.
+// Floats of scratch for one thread.
+constexpr Size kPairs = kWindowBlock / 2;
+constexpr Size region_scratch(const RegionCall& call) {
+  const Size pairs = in_pairs(call.size, call.width) ? (kPairs + call.size / 2) * kMade * call.width : 0;
+  return (kWindowBlock + kSums * kPairs) * kBlock + 2 * call.kept * padded(call.filters, kPanel) + pairs +
+         call.size * call.width;
+}
+
+// The windows of one text, a block of them after the other, and the greatest answers until then.
+template <class V>
+class RegionRow {
+ public:
+  RegionRow(const RegionCall& call, const float* panels, float* scratch)
+      : c_(call), panels_(panels), whole_(padded(call.filters, kPanel)), bias_(panels + region_panels(call)),
+        answers_(scratch), sums_(answers_ + kWindowBlock * kBlock), best_(sums_ + kSums * kPairs * kBlock),
+        at_(reinterpret_cast<std::int32_t*>(best_ + call.kept * whole_)), pairs_(best_ + 2 * call.kept * whole_),
+        extended_(scratch + region_scratch(call) - call.size * call.width) {}
+
+  void run(Size row) {
+    float* y = c_.y + row * c_.kept * c_.filters;
+    std::int32_t* winner = c_.winner + row * c_.kept * c_.filters;
+    std::fill(best_, best_ + c_.kept * whole_, -std::numeric_limits<float>::infinity());
+    std::fill(at_, at_ + c_.kept * whole_, c_.lengths[row] == 0 || c_.kept > 1 ? -1 : 0);
+    const Windows in = c_.lengths[row] > 0 ? windows_of(c_, row, extended_) : Windows{nullptr, 0, 0};
+    for (Size w = 0; w < in.windows; w += kWindowBlock) visit(in, w, std::min(in.windows - w, kWindowBlock));
+    for (Size f = 0; f < c_.filters; ++f) write_in_order(c_, f, best_ + f, at_ + f, whole_, y, winner);
+  }
+
+ private:
+  static constexpr Size block = block_of<V>;
+
+  void visit(const Windows& in, Size w, Size count) {
+    const Size e = c_.width, depth = c_.size * e, pairs = (count + 1) / 2;
+    const bool paired = in_pairs(c_.size, e);
+    if (paired) make_pairs<V>(c_.size, in.text, in.steps, e, w, pairs + c_.size / 2 - 1, pairs_);
+    for (Size f = 0; f < c_.filters; f += block) {
+      const Size columns = std::min(block, c_.filters - f);
+      if (paired)
+        multiply_pairs<V>(c_.size, e, pairs, pairs_, panels_ + f * e, whole_ * e, columns, bias_ + f, sums_, answers_);
+      else
+        multiply<V>(count, in.text + w * e, e, depth, panels_ + f * depth, columns, answers_, block, {bias_ + f, 0});
+      for (Size j = 0; j < columns; j += kPanel) take(f, j, w, count);
+    }
+  }
+
+  void take(Size f, Size j, Size w, Size count) {
+    const Size width = panel_width(f + j, c_.filters), at = f + j;
+    if (c_.kept > 1) take_greatest_of(c_.kept, answers_ + j, block, count, width, w, best_ + at, at_ + at, whole_);
+    else if (width == kPanel) take_greatest<kPanel>(answers_ + j, block, count, w, best_ + at, at_ + at);
+    else take_greatest<8>(answers_ + j, block, count, w, best_ + at, at_ + at);
+  }
+
+  const RegionCall& c_;
+  const float* panels_;
+  const Size whole_;
+  const float* bias_;
+  float *answers_, *sums_, *best_;
+  std::int32_t* at_;
+  float *pairs_, *extended_;
+};
+
 template <class V>
 void region_forward(const RegionCall& call, const float* panels, Size row, float* scratch) {
-  const Size depth = call.size * call.width, whole = padded(call.filters, kPanel);
-  const Size outputs = call.kept * call.filters;
-  float* y = call.y + row * outputs;
-  std::int32_t* winner = call.winner + row * outputs;
-  if (call.lengths[row] == 0) {
-    std::fill(y, y + outputs, 0.0f);
-    std::fill(winner, winner + outputs, call.kept > 1 ? -1 : 0);
-    return;
-  }
-  float* best = scratch + kWindowBlock * kBlock;
-  auto* at = reinterpret_cast<std::int32_t*>(best + call.kept * kBlock);
-  const Windows in = windows_of(call, row, best + 2 * call.kept * kBlock);
-  for (Size f = 0; f < call.filters; f += block_of<V>) {
-    const Size columns = std::min(block_of<V>, call.filters - f);
-    std::fill(best, best + call.kept * kBlock, -std::numeric_limits<float>::infinity());
-    std::fill(at, at + call.kept * kBlock, call.kept > 1 ? -1 : 0);
-    for (Size w = 0; w < in.windows; w += kWindowBlock) {
-      const Size count = std::min(in.windows - w, kWindowBlock);
-      multiply<V>(count, in.text + w * call.width, call.width, depth, panels + f * depth, columns, scratch,
-                  block_of<V>, Start{panels + whole * depth + f, 0});
-      for (Size j = 0; j < columns; j += kPanel) {
-        const Size width = panel_width(f + j, call.filters);
-        if (call.kept == 1 && width == kPanel) take_greatest<kPanel>(scratch + j, block_of<V>, count, w, best + j, at + j);
-        else if (call.kept == 1) take_greatest<8>(scratch + j, block_of<V>, count, w, best + j, at + j);
-        else take_greatest_of(call.kept, scratch + j, block_of<V>, count, width, w, best + j, at + j);
-      }
-    }
-    for (Size j = 0; j < columns && call.kept > 1; ++j) write_in_order(call, j, best, at, y + f + j, winner + f + j);
-    if (call.kept > 1) continue;
-    std::memcpy(y + f, best, sizeof(float) * static_cast<std::size_t>(columns));
-    std::memcpy(winner + f, at, sizeof(std::int32_t) * static_cast<std::size_t>(columns));
-  }
+  RegionRow<V>(call, panels, scratch).run(row);
 }
 
 // to[0..n) += factor · from[0..n)

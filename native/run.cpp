@@ -90,11 +90,12 @@ void reduce_extra(const Plan& p, Size k, float* to) {
 }
 
 void reduce_extras(const Plan& p) {
-  const Size h = p.s.hidden, parts = p.cell.r1.count();
+  const Size h = p.s.hidden, state = 2 * p.cell.r1.count(), input = 2 * p.cell.x.count();
   for (Size k = 0; p.g.extra && k < p.cell.extras; ++k) reduce_extra(p, k, p.g.extra + k * h);
-  for (Size k = 0; p.g.norm && k < 2 * parts; ++k) {
-    const Size gate = p.cell.gate_of[p.cell.r1.begin + k % parts];
-    reduce_extra(p, p.cell.extras + k, p.g.norm + (k / parts * p.cell.gates + gate) * h);
+  for (Size k = 0; p.g.norm && k < state + input; ++k) {
+    const SlotRange& of = k < state ? p.cell.r1 : p.cell.x;
+    const Size place = k < state ? k : k - state, gate = p.cell.gate_of[of.begin + place % of.count()];
+    reduce_extra(p, p.cell.extras + k, p.g.norm + (((k < state ? 0 : 2) + place / of.count()) * p.cell.gates + gate) * h);
   }
   for (Size k = 0; p.g.norm_memory && k < 2; ++k) reduce_extra(p, p.row_extras - 2 + k, p.g.norm_memory + k * h);
 }
@@ -142,11 +143,11 @@ const CellLayout& layout_of(Cell cell) { return kLayouts[static_cast<int>(cell)]
 
 Size saved_floats(Cell cell, Size rows, Size real_steps, Size hidden, bool norm) {
   const CellLayout& c = layout_of(cell);
-  const Size vectors = c.slots + (c.keeps_state ? 1 : 0) + (c.second_gate >= 0 ? 1 : 0) + (norm ? c.r1.count() : 0);
+  const Size vectors = c.slots + (c.keeps_state ? 1 : 0) + (c.second_gate >= 0 ? 1 : 0) + (norm ? c.r1.count() + c.x.count() : 0);
   Size all, size;
   if (__builtin_mul_overflow(real_steps, vectors, &all) || __builtin_add_overflow(all, rows, &all) ||
       __builtin_mul_overflow(all, padded(hidden, target()->width), &size) ||
-      __builtin_add_overflow(size, norm ? real_steps : 0, &size) || size > (Size{1} << 58))
+      __builtin_add_overflow(size, norm ? 2 * real_steps : 0, &size) || size > (Size{1} << 58))
     throw std::bad_alloc();
   return size;
 }
@@ -172,16 +173,16 @@ void backward(const Sequence& s, const Gradients& g) {
   const Rows rows = sort_rows(s);
   Plan p = make_plan(s, g, rows);
   const Size panels = panels_of(p.cell, p.units), threads = std::clamp<Size>(s.threads, 1, panels);
-  const Size each = backward_scratch(p.cell, p.units, p.group_rows);
+  const Size each = backward_scratch(p.cell, p.units, p.group_rows, s.norm);
   const Size each_weights = gradient_scratch(p.operand, (panels + threads - 1) / threads);
   const bool weights = g.w_ih || g.w_hh || g.b_ih || g.b_hh;
   float *scratch = nullptr, *weight_scratch = nullptr;
   with_workspace([&](Pieces& pieces) {
     take_extras(p, pieces);
     p.row_extra = pieces.take(p.row_extras * p.units * s.rows);
-    p.back_r1 = pieces.take(p.cell.r1.count() * p.units * (p.units + 8));
-    p.back_r2 = pieces.take(p.cell.r2.count() * p.units * (p.units + 8));
-    p.back_x = pieces.take(g.x && !s.projected ? p.cell.x.count() * p.units * (padded(s.inputs, kPanel)) : 0);
+    p.back_r1 = pieces.take(p.cell.r1.count() * s.hidden * padded(s.hidden, kPanel));
+    p.back_r2 = pieces.take(p.cell.r2.count() * s.hidden * padded(s.hidden, kPanel));
+    p.back_x = pieces.take(g.x && !s.projected ? p.cell.x.count() * s.hidden * padded(s.inputs, kPanel) : 0);
     scratch = pieces.take(p.groups * each);
     weight_scratch = pieces.take(weights ? threads * each_weights : 0);
   });

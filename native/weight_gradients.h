@@ -93,17 +93,32 @@ class WeightGradients {
     std::memcpy(to, from, static_cast<std::size_t>(n) * sizeof(float));
   }
 
-  // Panels q to last of one slot.
+  // Where the gradients of pre-activations stand: so many slots a saved step, from slot `first` on.
+  struct Source {
+    const float* rows;
+    Size slots, first;
+  };
+
+  // Panels q to last of one slot. What is normalised by itself has gradients of its own.
   void add(Size q, Size last, Size n, Size count) {
+    const CellLayout& c = p_.cell;
+    const Operand& o = p_.operand;
+    const Source all{p_.slots, c.slots, 0}, input{p_.normed[1], c.x.count(), c.x.begin};
+    if (!p_.norm) return add(q, last, n, count, o.begin(c, slot(q)), o.end(c, slot(q)), all);
+    if (c.x.has(slot(q))) add(q, last, n, count, o.second, o.second + o.input, input);
+    if (c.r1.has(slot(q))) add(q, last, n, count, o.second + o.input, o.width(), all);
+  }
+
+  // The part of their gradients that the stretch from begin to end of what the products read gives.
+  void add(Size q, Size last, Size n, Size count, Size begin, Size end, const Source& from) {
     Size columns = 0;
     float* panel = panel_;
     for (Size one = q; one < last; ++one) {
       const Size width = panel_width(unit(one), hidden_);
       columns += width;
-      gather_panel(one, width, n, count, panel);
+      gather_panel(one, width, from, n, count, panel);
       panel += count * width;
     }
-    const Size begin = p_.operand.begin(p_.cell, slot(q)), end = p_.operand.end(p_.cell, slot(q));
     float* c = sums(q) + begin * kPanel;
     if (end > begin)
       multiply<V, Left::by_depth>(end - begin, left_ + begin, stride_, count, panel_, columns, c, kPanel, {c, kPanel},
@@ -111,12 +126,13 @@ class WeightGradients {
   }
 
   // The gradients of the pre-activations of one panel, and their sum to that of the bias.
-  void gather_panel(Size q, Size width, Size n, Size count, float* panel) {
+  void gather_panel(Size q, Size width, const Source& from, Size n, Size count, float* panel) {
+    const float* rows = from.rows + (slot(q) - from.first) * units_ + unit(q);
     float* total = sums(q) + p_.operand.width() * kPanel;
     for (Size v = 0; v < width; v += V::width) {
       V sum = V::zero();
       for (Size k = 0; k < count; ++k) {
-        const V d = V::load(p_.slots + ((n + k) * p_.cell.slots + slot(q)) * units_ + unit(q) + v);
+        const V d = V::load(rows + (n + k) * from.slots * units_ + v);
         d.store(panel + k * width + v);
         sum = sum + d;
       }

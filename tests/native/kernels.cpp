@@ -175,8 +175,8 @@ Layer draw_layer(Draw& draw) {
   if (!projected) a.w_ih = draw.normals("w_ih", {gates, inputs});
   const float narrow = 1.0f / std::sqrt(static_cast<float>(h));
   a.w_hh = draw.floats("w_hh", {gates, h}, [&] { return draw.normal() * narrow; });
-  if (projected && !tokens && c.r2.count() == 0 && a.cell != "mingru" && draw.one_in(2)) {
-    a.norm = draw.normals("norm", {2 * gates});
+  if (!projected && c.r2.count() == 0 && draw.one_in(3)) {
+    a.norm = draw.normals("norm", {4 * gates});
     if (c.has_memory) a.norm_memory = draw.normals("norm_memory", {2 * h});
   } else {
     if (draw.below(3)) a.b_ih = draw.normals("b_ih", {gates});
@@ -223,7 +223,7 @@ void place_outputs(Draw& draw, Layer& layer, bool training) {
     d.b_ih = draw.poisoned("d_b_ih", {gates});
     d.b_hh = draw.poisoned("d_b_hh", {gates});
   } else {
-    d.norm = draw.poisoned("d_norm", {2 * gates});
+    d.norm = draw.poisoned("d_norm", {4 * gates});
     if (c.has_memory) d.norm_memory = draw.poisoned("d_norm_memory", {2 * h});
   }
   if (c.extras) d.extra = draw.poisoned("d_extra", {c.extras * h});
@@ -258,6 +258,8 @@ void layer_case(Draw& draw) {
       all.insert(all.end(), {&d.y, &d.final_h, &d.final_c, &d.x, &d.w_ih, &d.w_hh, &d.b_ih, &d.b_hh, &d.extra, &d.h, &d.c});
     else all.insert(all.end(), {&a.final_h, &a.final_c});
     const bool wrong = spoil(draw, all);
+    // Without x and lengths to contradict it, a lie about the shape of tokens is believed, and ids are read.
+    if (a.tokens.shape[0] > layer.rows || a.tokens.shape[1] > layer.steps) return;
     const bool no = refused([&] {
       Gradients g{};
       const Sequence s = check(a, backwards ? &d : nullptr, &g);
@@ -285,8 +287,8 @@ void layer_case(Draw& draw) {
 // --- a region convolution ----------------------------------------------------------------------------------------
 
 RegionArguments draw_region(Draw& draw) {
-  const Size b = draw.of({0, 1, 2, 7, 33}), t = draw.of({0, 1, 2, 3, 9, 130}), e = draw.of({1, 3, 8, 13});
-  const Size f = draw.of({1, 7, 8, 9, 16, 17, 40, 100}), k = draw.of({1, 2, 3, 5});
+  const Size b = draw.of({0, 1, 2, 7, 33}), t = draw.of({0, 1, 2, 3, 9, 130}), e = draw.of({1, 3, 13, 16, 19});
+  const Size f = draw.of({1, 7, 8, 9, 16, 17, 40, 100}), k = draw.of({1, 2, 3, 4, 5, 7});
   const auto exact = [&] { return draw.exact(); };
   RegionArguments a;
   a.x = draw.floats("x", {b, t, e}, exact);
@@ -341,12 +343,13 @@ void expect_region(const RegionCall& c, const RegionGradients& g) {
 void region_case(Draw& draw) {
   RegionArguments a = draw_region(draw);
   const bool spoiled = draw.one_in(3);
-  const Tensor weight = a.weight;
+  const Tensor x = a.x, weight = a.weight;
   const bool wrong = spoiled && spoil(draw, {&a.x, &a.lengths, &a.weight, &a.bias, &a.y, &a.winner});
-  // How many filters and steps there are only the weight itself tells: a lie about its shape may be a right call.
+  // How many filters and steps there are only the weight itself tells, and how long texts may be only x: a lie about
+  // their shapes may be a right call.
   bool lied = false;
   for (int i = 0; i < 3; ++i) {
-    if (a.weight.shape[i] > weight.shape[i]) return;
+    if (a.weight.shape[i] > weight.shape[i] || a.x.shape[i] > x.shape[i]) return;
     lied = lied || a.weight.shape[i] != weight.shape[i];
   }
   for (const std::string& name : targets) {

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.skipif(native.core() is None, reason="the compiled core
 SHAPES = [
     (rows, steps, width, filters, size)
     for (rows, steps), (width, filters), size in itertools.product(
-        ((1, 1), (3, 7), (33, 40), (2, 131)), ((1, 1), (7, 8), (8, 17), (13, 33)), (1, 3, 5)
+        ((1, 1), (3, 7), (33, 40), (2, 131)), ((1, 1), (7, 8), (13, 33), (16, 17), (50, 70)), (1, 2, 3, 4, 5, 7)
     )
 ]
 
@@ -57,27 +57,30 @@ def test_equals_the_definition_in_double(shape: tuple[int, ...], activation: str
 
 
 @pytest.mark.parametrize("fill", [1e30, float("nan"), float("inf")])
-def test_padding_changes_no_bit(fill: float) -> None:
-    plain, filled = (answer_and_gradients(make(33, 40, 13, 33, 3, value)) for value in (0.0, fill))
+@pytest.mark.parametrize(("width", "size"), [(13, 3), (20, 2), (20, 3), (20, 5)])
+def test_padding_changes_no_bit(width: int, size: int, fill: float) -> None:
+    plain, filled = (answer_and_gradients(make(33, 40, width, 33, size, value)) for value in (0.0, fill))
     for found, wanted in zip(filled, plain, strict=True):
         assert torch.equal(found, wanted)
 
 
-def test_threads_change_no_bit() -> None:
+@pytest.mark.parametrize("width", [13, 20])
+def test_threads_change_no_bit(width: int) -> None:
     before = torch.get_num_threads()
     try:
         answers = []
         for threads in (1, 2, 4):
             torch.set_num_threads(threads)
-            answers.append(answer_and_gradients(make(33, 40, 13, 33, 5, 0.0)))
+            answers.append(answer_and_gradients(make(33, 40, width, 33, 5, 0.0)))
     finally:
         torch.set_num_threads(before)
     for other in answers[1:]:
         assert all(torch.equal(a, b) for a, b in zip(answers[0], other, strict=True))
 
 
-def test_a_row_alone_has_the_same_bits_and_a_nan_stays_in_its_row() -> None:
-    x, lengths, weight, bias = make(33, 40, 13, 33, 3, 0.0)
+@pytest.mark.parametrize(("width", "size"), [(13, 3), (20, 3), (20, 4)])
+def test_a_row_alone_has_the_same_bits_and_a_nan_stays_in_its_row(width: int, size: int) -> None:
+    x, lengths, weight, bias = make(33, 40, width, 33, size, 0.0)
     whole = region_conv(x, lengths, weight, bias)
     for row in (0, 2, 32):
         own = int(lengths[row])
@@ -86,6 +89,20 @@ def test_a_row_alone_has_the_same_bits_and_a_nan_stays_in_its_row() -> None:
     spoiled = region_conv(x, lengths, weight, bias)
     assert spoiled[0].isnan().all()
     assert torch.equal(spoiled[1:], whole[1:])
+
+
+@pytest.mark.parametrize("size", [2, 3, 4, 5, 7])
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+@pytest.mark.parametrize("at", [19, 20])
+def test_windows_computed_in_pairs_keep_what_is_not_finite_to_themselves(size: int, bad: float, at: int) -> None:
+    """Whichever step of a pair holds it: only the windows that hold it may show it."""
+    x, _, weight, bias = make(1, 40, 20, 33, size, 0.0)
+    x[0, at] = bad
+    for end in range(size, 41):
+        for part in (x[:, :end], x[:, end - size :]):
+            spoiled = not region_conv(part, torch.tensor([part.shape[1]]), weight, bias).isfinite().all()
+            holds = not part.isfinite().all()
+            assert spoiled == holds if bad != bad else spoiled <= holds
 
 
 def call(**changed: object) -> None:

@@ -39,9 +39,9 @@ class LanguageModel(torch_nn.Module):
         streams: rows of the batches of `loss`, whose state is kept as buffers and goes into checkpoints; 0 for a
             model that is not trained.
 
-    Dropout is variational (Gal & Ghahramani 2016): of token types (`type_dropout`), of the input
-    (`embedding_dropout`), of the state (`recurrent_dropout`) and of the output (`dropout`, which also acts between
-    layers). `tied`: input and output share one matrix (Inan et al. 2017, Press & Wolf 2017), over a projection where
+    Dropout is variational (Gal & Ghahramani 2016): of token types (`type_dropout`), of the vectors' features
+    (`embedding_dropout`), both the same in all streams, so that equal tokens stay equal and are projected once; of the
+    state (`recurrent_dropout`) and of the output (`dropout`, which also acts between layers). `tied`: input and output share one matrix (Inan et al. 2017, Press & Wolf 2017), over a projection where
     hidden and embedding differ. `adaptive`: softmax in clusters of ever rarer tokens (Grave et al. 2017).
     """
 
@@ -51,7 +51,6 @@ class LanguageModel(torch_nn.Module):
         self.embedding = torch_nn.Embedding(vocabulary_size + starts, settings.embedding)
         if settings.tied or settings.level in WORDS:  # N(0, 1) would stay the greater part of a rare word's vector
             torch_nn.init.uniform_(self.embedding.weight, -0.1, 0.1)
-        self.embedding_dropout = nn.VariationalDropout(settings.embedding_dropout)
         self.layer = _layer(settings)
         if settings.model in ("rnn", "gru", "lstm") and not settings.layer_norm:
             _start_as_torch(self.layer)
@@ -75,10 +74,10 @@ class LanguageModel(torch_nn.Module):
     def forward(self, ids: Tensor, state: State, lengths: Tensor | None = None) -> tuple[Tensor, State]:
         """ids (B, T), state, lengths (B,) → hidden (B, T, D), which `log_probs` takes, and the state after."""
         types, given = self._types(), state if len(state) > 1 else state[0]
-        if self.training and not self.settings.embedding_dropout:  # equal tokens have equal vectors
+        if self.training:  # each distinct token is projected once
             y, after = self.layer.over_tokens(ids, lambda some: functional.embedding(some, types), given, lengths)
         else:
-            y, after = self.layer(self.embedding_dropout(functional.embedding(ids, types)), given, lengths=lengths)
+            y, after = self.layer(functional.embedding(ids, types), given, lengths=lengths)
         return self.dropout(y), (after,) if isinstance(after, Tensor) else after
 
     def step(self, ids: Tensor, state: State) -> tuple[Tensor, State]:
@@ -134,11 +133,12 @@ class LanguageModel(torch_nn.Module):
         return {name: value for name, value in self.state_dict().items() if not name.startswith("carried.")}
 
     def _types(self) -> Tensor:
-        """The embedding, in training without the rows of some token types."""
-        rate, weight = self.settings.type_dropout, self.embedding.weight
-        if not (self.training and rate):
-            return weight
-        return weight * (weight.new_empty(len(weight), 1).bernoulli_(1 - rate) / (1 - rate))
+        """The embedding, in training without the rows of some token types and without some of its features."""
+        weight, settings = self.embedding.weight, self.settings
+        for rate, shape in ((settings.type_dropout, (len(weight), 1)), (settings.embedding_dropout, weight.shape[1:])):
+            if self.training and rate:
+                weight = weight * (weight.new_empty(shape).bernoulli_(1 - rate) / (1 - rate))
+        return weight
 
 
 class TiedOutput(torch_nn.Module):

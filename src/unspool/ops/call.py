@@ -56,7 +56,7 @@ class Call:
     @property
     def layer_norm(self) -> bool:
         """Whether the weights hold gains and shifts of layer normalisation."""
-        return "ln_ih_weight" in self.weights or "ln_hh_weight" in self.weights
+        return "ln_ih_weight" in self.weights
 
 
 def checked_call(

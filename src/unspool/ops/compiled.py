@@ -26,6 +26,7 @@ from unspool.ops.linear import linear
 from unspool.ops.registered import DIFFERENTIABLE, NAMES
 
 _WEIGHTS = {"weight_ih": "w_ih", "weight_hh": "w_hh", "bias_ih": "b_ih", "bias_hh": "b_hh", "weight_ch": "extra"}
+_NORM = ("ln_hh_weight", "ln_hh_bias", "ln_ih_weight", "ln_ih_bias")
 _Inputs = dict[str, Tensor | None]
 
 # What forward saves for backward is often the largest thing a program allocates, and fresh pages cost a tenth of
@@ -182,37 +183,35 @@ def _inputs(call: Call) -> _Inputs:
     parts: _Inputs = {name: call.weights.get(weight) for weight, name in _WEIGHTS.items()}
     if call.layout.normalised:
         parts["extra"] = torch.cat([call.weights["norm_weight"], call.weights["norm_bias"]])
-    if call.layer_norm:  # the input's part is normalised by torch, the biases go with it and with the shift
-        parts |= _normalisation(call) | {"w_ih": None, "b_ih": None, "b_hh": None}
+    parts["x"] = call.x
+    if call.layer_norm:
+        parts |= _normalisation(call.weights) | {"b_ih": None, "b_hh": None}
     elif call.tokens is not None:  # each distinct token is projected once
         parts |= {"x": linear(call.x, call.weights["weight_ih"]), "w_ih": None}
-    else:
-        parts["x"] = call.x
     parts |= {"lengths": call.lengths, "tokens": call.tokens, "mask": call.state_mask, "h": call.state[0]}
     parts["c"] = call.state[1] if call.layout.has_memory else None
     parts["keep"] = call.zoneout if isinstance(call.zoneout, Tensor) else None
     return {name: parts.get(name) for name in NAMES}
 
 
-def _normalisation(call: Call) -> _Inputs:
-    weights = call.weights
-    shift = weights["ln_hh_bias"] + weights["bias_hh"] if "bias_hh" in weights else weights["ln_hh_bias"]
-    parts: _Inputs = {"x": _project(call), "norm": torch.cat([weights["ln_hh_weight"], shift])}
-    if call.layout.has_memory:
+def _normalisation(weights: Weights) -> _Inputs:
+    """Gains and shifts of the two products, the biases with the shifts, and those of the memory."""
+    shifts = {name: weights[name] for name in _NORM}
+    for name in ("hh", "ih"):
+        if (bias := weights.get(f"bias_{name}")) is not None:
+            shifts[f"ln_{name}_bias"] = shifts[f"ln_{name}_bias"] + bias
+    parts: _Inputs = {"norm": torch.cat(list(shifts.values()))}
+    if "ln_c_weight" in weights:
         parts["norm_memory"] = torch.cat([weights["ln_c_weight"], weights["ln_c_bias"]])
     return parts
-
-
-def _project(call: Call) -> Tensor:
-    x = call.x if call.lengths is None else keep(call.x, valid_steps(call.lengths, call.x.shape[1]))
-    return reference.project(call, x) if call.layer_norm else reference.project(call, x, linear)
 
 
 def _projected_inputs(call: Call) -> _Inputs:
     """For a cell without a recurrent product: all products are done before the kernel, by torch."""
     parts: _Inputs = dict.fromkeys(NAMES)
     zoneout = call.zoneout if isinstance(call.zoneout, Tensor) else None
-    return parts | {"x": _project(call), "lengths": call.lengths, "h": call.state[0], "keep": zoneout}
+    x = call.x if call.lengths is None else keep(call.x, valid_steps(call.lengths, call.x.shape[1]))
+    return parts | {"x": reference.project(call, x, linear), "lengths": call.lengths, "h": call.state[0], "keep": zoneout}
 
 
 def _call(options: _Options, inputs: _Inputs) -> Call:
@@ -230,7 +229,8 @@ def _call(options: _Options, inputs: _Inputs) -> Call:
         weights["weight_ih"] = identity[..., None] if options.layout.window else identity
         state += (x.new_empty(x.shape[0], 0, x.shape[2]),) if options.layout.window else ()
     if (norm := inputs["norm"]) is not None:
-        weights["ln_hh_weight"], weights["ln_hh_bias"] = norm.chunk(2)
+        for name, part in zip(_NORM, norm.chunk(4), strict=True):
+            weights[name] = part
     if (norm := inputs["norm_memory"]) is not None:
         weights["ln_c_weight"], weights["ln_c_bias"] = norm.chunk(2)
     return Call(

@@ -67,7 +67,7 @@ def project(call: Call, x: Tensor, linear: Callable[[Tensor, Tensor], Tensor] = 
     """The input's part of all pre-activations, (B, T, G·H): every product that does not wait for a state."""
     weights = call.weights
     projected = _convolve(call, x, linear) if call.layout.window else linear(x, weights["weight_ih"])
-    if "ln_ih_weight" in weights:  # a call of the compiled core's backward pass brings x normalised
+    if "ln_ih_weight" in weights:
         projected = normalise(projected, weights["ln_ih_weight"], weights["ln_ih_bias"])
     return projected + weights["bias_ih"] if "bias_ih" in weights else projected
 
