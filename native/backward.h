@@ -199,7 +199,9 @@ class BackwardRun {
   void step_back(Size step, Size i, Size b, Size n, Size u) {
     const Size at = i * units_ + u;
     V slots[4], d[4];
-    for (int slot = 0; slot < cell.slots; ++slot) slots[slot] = V::load(p_.slots + (n * cell.slots + slot) * units_ + u);
+    if (cell.slots == 1 && p_.output_is_slot()) slots[0] = V::load_first(p_.s.y + p_.at(b, step) * hidden_ + u, left(u));
+    else
+      for (int slot = 0; slot < cell.slots; ++slot) slots[slot] = V::load(p_.slots + (n * cell.slots + slot) * units_ + u);
     Units<V> units{};
     if constexpr (!cell.has_memory && cell.slots > 1) units.state = previous_state(step, b, n, u);
     if constexpr (cell.has_memory) units.memory = previous_memory(step, b, n, u);

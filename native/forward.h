@@ -332,6 +332,7 @@ class ForwardRun {
   }
 
   void save(const V* slots, const Units<V>& u, Size n, Size i, Size v) {
+    if (cell.slots == 1 && p_.output_is_slot()) return;
     for (int slot = 0; slot < cell.slots; ++slot) slots[slot].store(p_.slots + (n * cell.slots + slot) * units_ + v);
     if constexpr (cell.keeps_state)
       (cell.has_memory ? u.new_memory : u.new_state).store(p_.states + n * units_ + v);

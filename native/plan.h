@@ -61,6 +61,8 @@ struct Plan {
   float* normed[2];  // (n, slots of r1 · units), (n, slots of x · units): normalised products of the state, of the input
   float* scale[2];   // (n): 1 / standard deviation of each
 
+  // Whether the only slot is the output itself: then it is not saved a second time.
+  bool output_is_slot() const { return cell.slots == 1 && !s.keep[0] && s.keep_share == 0.0f; }
   // Panels of the input's part of a slot, when it is normalised by itself.
   float* input_panel(int slot) const { return panel[slot] + (cell.r1.has(slot) ? s.hidden * padded(s.hidden, 16) : 0); }
   Size row(Size group, Size i) const { return order[group + i * groups]; }

@@ -111,7 +111,9 @@ class Settings(BaseModel):
 
     dropout: Share = Field(0.5, description="Dropout before the output layer")
     character_dropout: Share = Field(0.0, description="Dropout of character vectors")
-    embedding_dropout: Share = Field(0.0, description="Dropout of token vectors, one mask per text")
+    embedding_dropout: Share = Field(
+        0.0, description="Dropout of token vectors, one mask a text (language models: one for all)"
+    )
     word_dropout: Share = Field(0.0, description="Share of training tokens read as unknown")
     recurrent_dropout: Share = Field(0.0, description="Variational dropout of the recurrent state")
     zoneout: Share = Field(0.0, description="Share of state units that keep their old value")

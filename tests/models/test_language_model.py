@@ -115,6 +115,16 @@ def test_type_dropout_hides_a_token_wherever_it_stands() -> None:
     assert network.eval()._types() is network.embedding.weight
 
 
+def test_embedding_dropout_hides_the_same_features_of_all_tokens() -> None:
+    network = make(type_dropout=0.0, embedding_dropout=0.5).train()
+    torch.manual_seed(3)
+    weight = network._types()
+    dropped = (weight == 0).all(0)
+    assert 0 < dropped.sum() < weight.shape[1]
+    torch.testing.assert_close(weight[:, ~dropped], 2 * network.embedding.weight[:, ~dropped])
+    assert network.eval()._types() is network.embedding.weight
+
+
 OTHER: dict[str, Any] = {
     "embedding": 7, "hidden": 9, "layers": 2, "reset_after": False, "kernel_size": 4, "dropout": 0.6,
     "embedding_dropout": 0.5, "recurrent_dropout": 0.6, "zoneout": 0.3, "type_dropout": 0.5, "layer_norm": True,

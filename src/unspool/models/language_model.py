@@ -41,8 +41,9 @@ class LanguageModel(torch_nn.Module):
 
     Dropout is variational (Gal & Ghahramani 2016): of token types (`type_dropout`), of the vectors' features
     (`embedding_dropout`), both the same in all streams, so that equal tokens stay equal and are projected once; of the
-    state (`recurrent_dropout`) and of the output (`dropout`, which also acts between layers). `tied`: input and output share one matrix (Inan et al. 2017, Press & Wolf 2017), over a projection where
-    hidden and embedding differ. `adaptive`: softmax in clusters of ever rarer tokens (Grave et al. 2017).
+    state (`recurrent_dropout`) and of the output (`dropout`, which also acts between layers). `tied`: input and output
+    share one matrix (Inan et al. 2017, Press & Wolf 2017), over a projection where hidden and embedding differ.
+    `adaptive`: softmax in clusters of ever rarer tokens (Grave et al. 2017).
     """
 
     def __init__(self, settings: Settings, vocabulary_size: int, starts: int = 0, *, streams: int = 0) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 import torch
 from torch import Tensor, nn
 
@@ -27,12 +29,27 @@ class VariationalDropout(nn.Module):
         checks.sequence(input)
         if not self.training or self.p == 0:
             return input
-        keep = torch.empty_like(input[:, :1]).bernoulli_(1 - self.p)
-        # A choice, not a product: what was dropped gives no gradient even where the input is not finite.
-        return torch.where(keep > 0, input / (1 - self.p), 0)
+        keep = torch.empty_like(input[:, :1]).bernoulli_(1 - self.p).bool()
+        return cast(Tensor, _Kept.apply(input, keep, 1 / (1 - self.p)))  # type: ignore[no-untyped-call]
 
     def extra_repr(self) -> str:
         return f"p={self.p}"
+
+
+class _Kept(torch.autograd.Function):
+    """x · scale where kept, else 0: a choice, not a product, so what was dropped gives no gradient even where the input
+    is not finite. torch's own graph of it walks over the texts three times as often."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, keep: Tensor, scale: float) -> Tensor:
+        ctx.save_for_backward(keep)
+        ctx.scale = scale
+        return torch.where(keep, x, 0).mul_(scale)
+
+    @staticmethod
+    def backward(ctx: Any, given: Tensor) -> tuple[Tensor, None, None]:
+        (keep,) = ctx.saved_tensors
+        return _Kept.apply(given, keep, ctx.scale), None, None  # type: ignore[no-untyped-call]
 
 
 class WordDropout(nn.Module):

@@ -211,7 +211,8 @@ def _projected_inputs(call: Call) -> _Inputs:
     parts: _Inputs = dict.fromkeys(NAMES)
     zoneout = call.zoneout if isinstance(call.zoneout, Tensor) else None
     x = call.x if call.lengths is None else keep(call.x, valid_steps(call.lengths, call.x.shape[1]))
-    return parts | {"x": reference.project(call, x, linear), "lengths": call.lengths, "h": call.state[0], "keep": zoneout}
+    parts |= {"x": reference.project(call, x, linear), "lengths": call.lengths}
+    return parts | {"h": call.state[0], "keep": zoneout}
 
 
 def _call(options: _Options, inputs: _Inputs) -> Call:

@@ -59,8 +59,8 @@ def _walk(
 
 def _add_gradients(x: Tensor, weight: Tensor, shares: Tensor, d_x: Tensor, d_weight: Tensor, d_bias: Tensor) -> None:
     if len(weight) <= FEW:
-        for total, found in zip((d_x, d_weight, d_bias), linear.gradients(x, weight, shares), strict=True):
-            total.copy_(found) if total is d_x else total.add_(found)
+        for total, found in zip((d_weight, d_bias), linear.gradients(x, weight, shares, d_x), strict=True):
+            total.add_(found)
         return
     torch.mm(shares, weight, out=d_x)
     d_weight.addmm_(shares.t(), x)

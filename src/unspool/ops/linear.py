@@ -32,13 +32,14 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     return y.view(*x.shape[:-1], len(weight))
 
 
-def gradients(x: Tensor, weight: Tensor, given: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The gradients (N, D), (O, D) and (O,) of x (N, D), weight (O, D) and the bias, from that of the answer (N, O)."""
+def gradients(x: Tensor, weight: Tensor, given: Tensor, d_x: Tensor) -> tuple[Tensor, Tensor]:
+    """The gradients (O, D) and (O,) of weight (O, D) and the bias, from x (N, D) and the gradient of the answer (N, O);
+    that of x is written into d_x (N, D)."""
     if not _takes(x, weight, given):
-        return given @ weight, given.t() @ x, given.sum(0)
-    x, weight = x.contiguous(), weight.contiguous()
-    found = torch.empty_like(x), torch.empty_like(weight), weight.new_empty(len(weight))
-    _backward(x, weight, given, *found)
+        torch.mm(given, weight, out=d_x)
+        return given.t() @ x, given.sum(0)
+    found = torch.empty_like(weight, memory_format=torch.contiguous_format), weight.new_empty(len(weight))
+    _backward(x.contiguous(), weight.contiguous(), given, d_x, *found)
     return found
 
 

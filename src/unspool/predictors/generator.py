@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import repeat
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Self
 
@@ -35,6 +34,29 @@ class Token(NamedTuple):
     id: int
     text: str
     log_probability: float
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """One more token of each sample. Iterating gives a Token for each, or None where there is none.
+
+    Columns, because a program that keeps what many samples side by side have made would otherwise hand Python's
+    garbage collector one object a token, a tenth of the whole time.
+    """
+
+    ids: list[int]
+    texts: list[str]
+    log_probabilities: list[float]
+    over: list[bool] | None = None
+
+    def __iter__(self) -> Iterator[Token | None]:
+        tokens = map(Token, self.ids, self.texts, self.log_probabilities)
+        if self.over is None:
+            return tokens
+        return (None if over else token for over, token in zip(self.over, tokens, strict=True))
+
+    def __len__(self) -> int:
+        return len(self.ids)
 
 
 @dataclass(frozen=True)
@@ -124,9 +146,8 @@ class GeneratorPredictor(Predictor):
         samples: int = 1,
         *,
         first_sample: int = 0,
-    ) -> Iterator[list[Token | None]]:
-        """At most `length` tokens after `ids`, a list with one for each sample at a time; None where a document has
-        ended, or for the rest of a character whose bytes are not complete."""
+    ) -> Iterator[Made]:
+        """At most `length` tokens after `ids`, one for each sample at a time; None where a document has ended."""
         first, state = self.read(ids[None], self.network.no_state(1))
         state = tuple(part.repeat_interleave(samples, dim=1).contiguous() for part in state)
         texts: dict[int, str] = {}
@@ -135,12 +156,10 @@ class GeneratorPredictor(Predictor):
         chosen = sample(self.quick_step(), np.repeat(first, samples, axis=0), state, how, first_sample=first_sample)
         for _, (tokens, log_probs) in zip(range(length), chosen, strict=False):
             ids_made = tokens.tolist()
-            made = _tokens(ids_made, _spell(spellers, ids_made), log_probs.tolist())
-            if not self.ends:
-                yield made
-                continue
-            ended |= tokens == START
-            yield [None if over else token for over, token in zip(ended.tolist(), made, strict=True)]
+            if self.ends:
+                ended |= tokens == START
+            over = ended.tolist() if self.ends else None
+            yield Made(ids_made, _spell(spellers, ids_made), log_probs.tolist(), over)
             if ended.all():
                 return
 
@@ -220,11 +239,6 @@ def _spell(spellers: Sequence[Speller], ids: Sequence[int]) -> list[str]:
     if spellers[0].by_itself:
         return [spellers[0].add(token) for token in ids]
     return [speller.add(token) for speller, token in zip(spellers, ids, strict=True)]
-
-
-def _tokens(*parts: Sequence[Any]) -> list[Token | None]:
-    """Token(…) of each column; without a Python call for each, which many samples side by side would feel."""
-    return list(map(tuple.__new__, repeat(Token), zip(*parts, strict=True)))
 
 
 def _allowed(log_probs: Floats, silent: list[int]) -> Floats:

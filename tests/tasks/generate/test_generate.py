@@ -34,7 +34,7 @@ from unspool.training.checkpoint import Progress
 TEXT = "the cat sat on the mat and ran.\nthe dog ate a bone and slept.\n" * 60
 TINY: dict[str, Any] = {
     "task": "generate", "hidden": 24, "embedding": 12, "batch_size": 8, "chunk": 16, "epochs": 6,
-    "learning_rate": 0.02, "dropout": 0.2, "average": 0.5,
+    "learning_rate": 0.02, "dropout": 0.2, "embedding_dropout": 0.0, "average": 0.5,
 }  # fmt: skip
 
 
@@ -155,7 +155,7 @@ def test_text_is_the_same_alone_and_beside_others_and_follows_the_prompt(finishe
 def test_log_probabilities_are_those_of_reading_the_text(finished: run.Finished) -> None:
     model = finished.outcome.predictor
     ids, _ = model.prompt_ids("the ")
-    made = [step[0] for step in model.generate(ids, Sampling(seed=2), 30)]
+    made = [token for (token,) in model.generate(ids, Sampling(seed=2), 30)]
     (surprise,) = model.surprises(["the " + "".join(token.text for token in made)])
     assert surprise.nats[4:] == pytest.approx([-token.log_probability for token in made], abs=1e-4)
     assert surprise.tokens[:4] == list("the ")
