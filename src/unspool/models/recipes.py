@@ -24,9 +24,9 @@ _CNN_RECURRENT: dict[str, Any] = _RECURRENT
 _BEGUN: dict[str, Any] = {"learning_rate": 2e-3, "batch_size": 32}
 _QUICK_WRITER: dict[str, Any] = {
     "hidden": 256,
-    "learning_rate": 5e-3,
     "dropout": 0.1,
     "embedding_dropout": 0.0,
+    "weight_decay": 0.01,
     "average": 0.99,
 }
 _WORD_WRITER: dict[str, Any] = {
@@ -37,6 +37,7 @@ _WORD_WRITER: dict[str, Any] = {
     "dropout": 0.4,
     "embedding_dropout": 0.0,
     "type_dropout": 0.1,
+    "weight_decay": 0.01,
     "chunk": 35,
 }
 WORDS = ("word", "token", "bpe")  # levels of words and their pieces
@@ -135,8 +136,8 @@ def _tag(model: str) -> dict[str, Any]:
 
 def _generate(_model: str) -> dict[str, Any]:
     return {
-        "embedding": 128, "hidden": 512, "learning_rate": 4e-3, "dropout": 0.5, "embedding_dropout": 0.1,
-        "warmup": 0.02, "average": 0.995,
+        "embedding": 128, "hidden": 512, "learning_rate": 5e-3, "dropout": 0.5, "embedding_dropout": 0.2,
+        "weight_decay": 0.05, "warmup": 0.02, "average": 0.995,
     }  # fmt: skip
 
 
