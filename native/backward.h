@@ -69,8 +69,7 @@ class BackwardRun {
                   static_cast<std::size_t>(p_.row_extras * units_) * sizeof(float));
     if (!p_.g.x || p_.s.tokens) return;
     const Size width = p_.s.projected ? cell.gates * hidden_ : p_.s.inputs;
-    std::memset(p_.g.x + (b * p_.s.steps + length(i)) * width, 0,
-                static_cast<std::size_t>((p_.s.steps - length(i)) * width) * sizeof(float));
+    std::fill(p_.g.x + (b * p_.s.steps + length(i)) * width, p_.g.x + (b + 1) * p_.s.steps * width, 0.0f);
   }
 
   // What the first step read, back to the initial state.

@@ -98,7 +98,7 @@ class ForwardRun {
     if (length(i) == 0) end_row(i);
     float* y = p_.s.y + b * p_.s.steps * hidden_;
     const Size done = p_.length[b] * hidden_;
-    std::memset(y + done, 0, static_cast<std::size_t>(p_.s.steps * hidden_ - done) * sizeof(float));
+    std::fill(y + done, y + p_.s.steps * hidden_, 0.0f);
   }
 
   void end_row(Size i) {
