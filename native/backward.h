@@ -1,6 +1,7 @@
 // The backward time loop of any cell, for one group of rows. Only the recurrent products, and the input's, stand in
 // the loop; the gradients of weights are products over all steps at once (weight_gradients.h), for which the loop
-// leaves the gradients of the pre-activations where the forward pass had saved the slots.
+// leaves the gradients of the pre-activations where the forward pass had saved the slots (those of a normalised input:
+// where it had saved that).
 #pragma once
 
 #include "forward.h"
@@ -98,7 +99,8 @@ class BackwardRun {
       multiply_back(active, cell.r2, p_.back_r2, second_, {nullptr, 0});
       for (Size i = 0; i < active; ++i) close_gates(step, i);
     }
-    multiply_back(active, cell.r1, p_.back_r1, read_, two ? Start{read_, units_} : Start{nullptr, 0});
+    if constexpr (cell.r1.count() > 0)
+      multiply_back(active, cell.r1, p_.back_r1, read_, two ? Start{read_, units_} : Start{nullptr, 0});
     if (p_.g.x && !p_.s.tokens) p_.s.projected ? copy_inputs(step, active) : multiply_inputs(step, active);
   }
 

@@ -200,6 +200,8 @@ void check_gradients(const GradientArguments& a, const CellLayout& c, const Sequ
   if (!is_recurrent(c))
     for (const Tensor* none : {&a.w_hh, &a.b_ih, &a.b_hh}) check_absent(*none, "without weights");
   g.w_hh = floats(a.w_hh, {gates, h}, true);
+  if (s.norm)
+    for (const Tensor* none : {&a.b_ih, &a.b_hh}) check_absent(*none, "beside norm");
   g.b_ih = floats(a.b_ih, {gates}, true);
   g.b_hh = floats(a.b_hh, {gates}, true);
   g.state[0] = floats(a.h, {b, h});
@@ -262,8 +264,7 @@ RegionCall check_region(const RegionArguments& a, RegionGradients* g) {
   if (a.winner.rank != 3) wrong_value("winner", "expected 3 dimensions (B, K, F), got " + std::to_string(a.winner.rank));
   c.kept = a.winner.shape[1];
   if (c.kept < 1) wrong_value("winner", "expected at least one answer a filter");
-  product("winner", {c.rows, c.kept, c.filters + 64, 64});
-  product("winner", {c.kept, 4096, 64});
+  product("winner", {std::max<Size>(1, c.rows), c.kept, c.filters + 64, 64});
   if (c.steps > (Size{1} << 31) - 1) wrong_value("x", "too many steps");
   product("x", {c.rows, c.steps, c.width, 4});
   product("weight", {c.filters + 16, c.size + 1, c.width, 4});

@@ -241,14 +241,13 @@ class ForwardRun {
 
   // With layer normalisation: all products of a row first, because their mean and variance are over all of its units.
   void take_normalised_step(Size step, Size active) {
-    constexpr Size wide = kNormed;
     for (int slot = cell.r1.begin; slot < cell.r1.end; ++slot)
       multiply_whole(p_.operand.input, hidden_, p_.panel[slot], p_.s.w_hh, slot, gates_ + (slot - cell.r1.begin) * units_);
     for (int slot = cell.x.begin; slot < cell.x.end && !p_.few.rows; ++slot)
       multiply_whole(0, p_.operand.input, p_.input_panel(slot), nullptr, slot,
                      gates_ + (cell.r1.count() + slot - cell.x.begin) * units_);
     for (Size i = 0; i < active; ++i) {
-      float* row_of = gates_ + i * wide * units_;
+      float* row_of = gates_ + i * kNormed * units_;
       Products both[2] = {{row_of, units_, {}}, {row_of + cell.r1.count() * units_, units_, {}}};
       if (p_.few.rows)
         both[1] = {p_.s.x + p_.at(row(i), step) * cell.gates * hidden_ + cell.gate_of[cell.x.begin] * hidden_, hidden_, {}};
@@ -271,14 +270,13 @@ class ForwardRun {
 
   // All units of one slot's product with a stretch of the operand.
   void multiply_whole(Size begin, Size depth, const float* panels, const float* weights, int slot, float* to) {
-    constexpr Size wide = kNormed;
     for (Size u = 0; u < units_; u += block) {
       const Size columns = std::min(block, hidden_ - u);
       if (p_.few.rows)
         dots<V>(active_, operand_ + begin, stride_, weights + (cell.gate_of[slot] * hidden_ + u) * depth, columns, depth,
-                to + u, wide * units_, {nullptr, 0});
+                to + u, kNormed * units_, {nullptr, 0});
       else
-        multiply<V>(active_, operand_ + begin, stride_, depth, panels + u * depth, columns, to + u, wide * units_, {nullptr, 0});
+        multiply<V>(active_, operand_ + begin, stride_, depth, panels + u * depth, columns, to + u, kNormed * units_, {nullptr, 0});
     }
   }
 

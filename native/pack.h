@@ -12,14 +12,14 @@ namespace unspool {
 template <class V>
 void pack_forward_panel(const Plan& p, int slot, Size u) {
   const CellLayout& c = p.cell;
-  const Size h = p.s.hidden, width = panel_width(u, h), gate = c.gate_of[slot] * h;
-  const Size depth = p.operand.end(c, slot) - p.operand.begin(c, slot);
+  const Size h = p.s.hidden, gate = c.gate_of[slot] * h;
   if (p.s.norm) {
     const Size inputs = p.s.inputs;
     if (c.x.has(slot)) pack_panel<V>(p.s.w_ih + gate * inputs, 1, inputs, inputs, u, h, p.input_panel(slot) + u * inputs);
     if (c.r1.has(slot)) pack_panel<V>(p.s.w_hh + gate * h, 1, h, h, u, h, p.panel[slot] + u * h);
     return;
   }
+  const Size width = panel_width(u, h), depth = p.operand.end(c, slot) - p.operand.begin(c, slot);
   float* to = p.panel[slot] + u * depth;
   if (c.r2.has(slot)) {
     pack_panel<V>(p.s.w_hh + gate * h, 1, h, h, u, h, to);

@@ -7,7 +7,8 @@
 namespace unspool {
 
 // The rows of the products' left side in the forward pass: [state · second gate | input | state], of which each
-// slot's product sees one contiguous stretch; the weight gradients read the same stretches.
+// slot's product sees one contiguous stretch (with normalisation two, one after the other); the weight gradients read
+// the same stretches.
 struct Operand {
   Size second, input, state;  // widths; `second` is padded to whole vectors, 0 without a second product
   constexpr Size begin(const CellLayout& c, int slot) const {

@@ -1,7 +1,9 @@
 // Filters over every window of k steps, and the greatest answer, or answers, of each text: what the region CNN is made of.
 //
 // A text of n steps has n - k + 1 windows; shorter than k, it is extended by zeros to exactly one; empty, none.
-// A window is k·E neighbouring floats of x, so nothing is copied; the backward pass visits the winners only.
+// A window is k·E neighbouring floats of x, so nothing is copied, unless windows go in pairs (window_pairs.h); equal
+// windows may then differ in the last bit, by whether they start at an even step. The backward pass visits the winners
+// only.
 #pragma once
 
 #include "api.h"

@@ -19,7 +19,7 @@ constexpr Size region_panels(const RegionCall& call) {
   return padded(call.filters, kPanel) * depth;
 }
 constexpr Size region_packed(const RegionCall& call) {
-  return region_panels(call) + padded(call.filters, kPanel) * (std::max<Size>(1, call.width));
+  return region_panels(call) + padded(call.filters, kPanel) * call.width;
 }
 
 template <class V>

@@ -108,21 +108,21 @@ def test_a_network_that_is_given_weights_answers_as_theirs(given: dict[str, Any]
 def test_type_dropout_hides_a_token_wherever_it_stands() -> None:
     network = make(type_dropout=0.5, embedding_dropout=0.0).train()
     torch.manual_seed(3)
-    weight = network._types()
-    dropped = (weight == 0).all(1)
+    vectors, every = network._vectors(), torch.arange(VOCABULARY)
+    dropped = (vectors(every) == 0).all(1)
     assert 0 < dropped.sum() < VOCABULARY
-    torch.testing.assert_close(weight[~dropped], 2 * network.embedding.weight[~dropped])
-    assert network.eval()._types() is network.embedding.weight
+    torch.testing.assert_close(vectors(every)[~dropped], 2 * network.embedding.weight[:VOCABULARY][~dropped])
+    assert torch.equal(network.eval()._vectors()(every), network.embedding.weight[:VOCABULARY])
 
 
 def test_embedding_dropout_hides_the_same_features_of_all_tokens() -> None:
     network = make(type_dropout=0.0, embedding_dropout=0.5).train()
     torch.manual_seed(3)
-    weight = network._types()
-    dropped = (weight == 0).all(0)
-    assert 0 < dropped.sum() < weight.shape[1]
-    torch.testing.assert_close(weight[:, ~dropped], 2 * network.embedding.weight[:, ~dropped])
-    assert network.eval()._types() is network.embedding.weight
+    vectors, every = network._vectors(), torch.arange(VOCABULARY)
+    dropped = (vectors(every) == 0).all(0)
+    assert 0 < dropped.sum() < len(dropped)
+    torch.testing.assert_close(vectors(every)[:, ~dropped], 2 * network.embedding.weight[:VOCABULARY, ~dropped])
+    assert torch.equal(network.eval()._vectors()(every), network.embedding.weight[:VOCABULARY])
 
 
 OTHER: dict[str, Any] = {

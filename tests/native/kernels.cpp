@@ -159,7 +159,7 @@ Layer draw_layer(Draw& draw) {
   a.cell = cells[draw.below(9)];
   const CellLayout& c = layout_of(cell_named(a.cell));
   const Size b = layer.rows = draw.of({0, 1, 2, 3, 7, 13, 33}), t = layer.steps = draw.of({0, 1, 2, 5, 9});
-  const Size inputs = draw.of({1, 3, 8, 17}), h = layer.hidden = draw.of({1, 3, 7, 8, 9, 16, 17, 24, 33, 70});
+  const Size inputs = draw.of({1, 3, 8, 17, 270}), h = layer.hidden = draw.of({1, 3, 7, 8, 9, 16, 17, 24, 33, 70, 270});
   const Size gates = c.gates * h;
   const bool tokens = draw.one_in(4), projected = tokens || draw.one_in(4);
   const Size distinct = draw.of({1, 3, 10});
@@ -287,7 +287,7 @@ void layer_case(Draw& draw) {
 // --- a region convolution ----------------------------------------------------------------------------------------
 
 RegionArguments draw_region(Draw& draw) {
-  const Size b = draw.of({0, 1, 2, 7, 33}), t = draw.of({0, 1, 2, 3, 9, 130}), e = draw.of({1, 3, 13, 16, 19});
+  const Size b = draw.of({0, 1, 2, 7, 33}), t = draw.of({0, 1, 2, 3, 9, 130}), e = draw.of({1, 3, 13, 16, 19, 270});
   const Size f = draw.of({1, 7, 8, 9, 16, 17, 40, 100}), k = draw.of({1, 2, 3, 4, 5, 7});
   const auto exact = [&] { return draw.exact(); };
   RegionArguments a;

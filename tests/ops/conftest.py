@@ -61,6 +61,12 @@ def in_torch(request: pytest.FixtureRequest) -> Variant:
     return request.param
 
 
+@pytest.fixture(params=[v for v in NORMALISED if v.cell in ("rnn", "gru", "lstm", "peephole")], ids=str)
+def normalised(request: pytest.FixtureRequest) -> Variant:
+    """The cells whose layer normalisation the kernels may know, with it."""
+    return request.param
+
+
 @pytest.fixture(params=[*PLAIN, *NORMALISED], ids=str)
 def differentiable(request: pytest.FixtureRequest) -> Variant:
     """Without those that lack a bias, whose derivatives are among those of the others."""

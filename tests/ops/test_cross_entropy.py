@@ -35,6 +35,13 @@ def test_value_and_gradients_are_those_of_torch(
         torch.testing.assert_close(got, want, atol=bound, rtol=0)
 
 
+def test_rows_may_lie_in_memory_in_any_order() -> None:
+    x, weight, bias, targets = parts(dtype=torch.float32)
+    other = x.detach().t().contiguous().t().requires_grad_()
+    grads = [torch.autograd.grad(linear_cross_entropy(one, weight, bias, targets), one)[0] for one in (x, other)]
+    assert torch.equal(*grads)
+
+
 def test_large_logits_do_not_overflow_and_no_row_costs_nothing() -> None:
     x, weight, bias, targets = parts(dtype=torch.float32)
     assert torch.isfinite(linear_cross_entropy(x * 1e6, weight, bias, targets))

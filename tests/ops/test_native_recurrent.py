@@ -113,6 +113,23 @@ def test_wide_layers_equal_the_definition(plain, make_case, definition):
         assert_close(outcome(recurrent.run, case), outcome(definition, as_double(case)))
 
 
+def test_wide_normalised_layers_equal_the_definition(normalised, make_case, definition):
+    case = make_case(normalised, 3, 3, 300, 270, dtype=torch.float32)
+    case.weights = {name: weight * 0.1 for name, weight in case.weights.items()}
+    assert_close(outcome(recurrent.run, case), outcome(definition, as_double(case)))
+
+
+@pytest.mark.parametrize("rows", [1, 3])
+def test_few_normalised_rows_equal_the_definition(normalised, rows, make_case, definition):
+    """Few rows without gradients read the weights as they are."""
+    case = make_case(normalised, rows, 6, 5, 19, dtype=torch.float32)
+    with torch.inference_mode():
+        found = case.run(recurrent.run)
+        wanted = as_double(case).run(definition)
+    for one, other in zip((found[0], *found[1]), (wanted[0], *wanted[1]), strict=True):
+        torch.testing.assert_close(one.double(), other, atol=2e-5, rtol=0)
+
+
 def test_layouts_in_memory_do_not_matter(make_case, plain):
     if not CELLS[plain.cell].recurrent:
         pytest.skip("its products are torch's")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, cast
 
 import torch
@@ -74,11 +75,11 @@ class LanguageModel(torch_nn.Module):
 
     def forward(self, ids: Tensor, state: State, lengths: Tensor | None = None) -> tuple[Tensor, State]:
         """ids (B, T), state, lengths (B,) → hidden (B, T, D), which `log_probs` takes, and the state after."""
-        types, given = self._types(), state if len(state) > 1 else state[0]
-        if self.training:  # each distinct token is projected once
-            y, after = self.layer.over_tokens(ids, lambda some: functional.embedding(some, types), given, lengths)
+        given, vectors = state if len(state) > 1 else state[0], self._vectors()
+        if self.training:  # what can be is done once for each distinct token
+            y, after = self.layer.over_tokens(ids, vectors, given, lengths)
         else:
-            y, after = self.layer(functional.embedding(ids, types), given, lengths=lengths)
+            y, after = self.layer(vectors(ids), given, lengths=lengths)
         return self.dropout(y), (after,) if isinstance(after, Tensor) else after
 
     def step(self, ids: Tensor, state: State) -> tuple[Tensor, State]:
@@ -133,13 +134,23 @@ class LanguageModel(torch_nn.Module):
         """The tensors that make the model, without the state that training carries."""
         return {name: value for name, value in self.state_dict().items() if not name.startswith("carried.")}
 
-    def _types(self) -> Tensor:
-        """The embedding, in training without the rows of some token types and without some of its features."""
+    def _vectors(self) -> Callable[[Tensor], Tensor]:
+        """From ids to vectors; in training without those of some token types and without some features, the same ones at
+        every call of what is returned."""
         weight, settings = self.embedding.weight, self.settings
-        for rate, shape in ((settings.type_dropout, (len(weight), 1)), (settings.embedding_dropout, weight.shape[1:])):
-            if self.training and rate:
-                weight = weight * (weight.new_empty(shape).bernoulli_(1 - rate) / (1 - rate))
-        return weight
+        if not self.training:
+            return lambda ids: functional.embedding(ids, weight)
+        if settings.type_dropout:
+            weight = weight * _mask(weight, (len(weight), 1), settings.type_dropout)
+        if not settings.embedding_dropout:
+            return lambda ids: functional.embedding(ids, weight)
+        features = _mask(weight, weight.shape[1:], settings.embedding_dropout)
+        return lambda ids: functional.embedding(ids, weight) * features
+
+
+def _mask(like: Tensor, shape: Sequence[int], rate: float) -> Tensor:
+    """0 with probability `rate`, else 1 / (1 - rate)."""
+    return like.new_empty(shape).bernoulli_(1 - rate) / (1 - rate)
 
 
 class TiedOutput(torch_nn.Module):

@@ -71,7 +71,8 @@ class _LinearCrossEntropy(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, targets: Tensor, smoothing: float) -> Tensor:
         need = any(ctx.needs_input_grad)
-        ctx.gradients = (torch.empty_like(x), torch.zeros_like(weight), torch.zeros_like(bias)) if need else None
+        d_x = torch.empty_like(x, memory_format=torch.contiguous_format)
+        ctx.gradients = (d_x, torch.zeros_like(weight), torch.zeros_like(bias)) if need else None
         return _walk(x, weight, bias, targets, smoothing, ctx.gradients)
 
     @staticmethod
