@@ -135,8 +135,8 @@ class LanguageModel(torch_nn.Module):
         return {name: value for name, value in self.state_dict().items() if not name.startswith("carried.")}
 
     def _vectors(self) -> Callable[[Tensor], Tensor]:
-        """From ids to vectors; in training without those of some token types and without some features, the same ones at
-        every call of what is returned."""
+        """From ids to vectors; in training without those of some token types and without some features, which are the
+        same at every call of what is returned."""
         weight, settings = self.embedding.weight, self.settings
         if not self.training:
             return lambda ids: functional.embedding(ids, weight)
