@@ -1,7 +1,7 @@
 """A linear layer over a vocabulary and its cross-entropy in one pass, without ever holding all the logits.
 
-With V in the thousands the logits (N, V) are the largest thing of a step, and the time goes into walking over them
-again and again. Here some rows at a time go through everything, loss and gradient, while they lie in the cache.
+With V in the thousands the logits (N, V) are the largest thing of a step. Here some rows at a time go through
+everything, loss and gradient: few enough to stay near the core, and enough to be worth packing the weights for.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from torch.autograd.function import once_differentiable
 from unspool.ops import linear
 
 FLOATS_AT_ONCE = 2**19  # of logits: 2 MiB, about a core's own cache
-FEW = 2048  # tokens of a vocabulary whose weights are packed for our own products beside so many rows at once
+ROWS_AT_ONCE = 256  # at least
 
 
 def linear_cross_entropy(
@@ -47,7 +47,7 @@ def _walk(
     x: Tensor, weight: Tensor, bias: Tensor, targets: Tensor, smoothing: float, gradients: Gradients | None
 ) -> Tensor:
     """The mean loss, some rows at a time; `gradients` of x, weight and bias are filled on the way."""
-    rows, total = max(1, FLOATS_AT_ONCE // len(weight)), x.new_zeros((), dtype=torch.float64)
+    rows, total = max(ROWS_AT_ONCE, FLOATS_AT_ONCE // len(weight)), x.new_zeros((), dtype=torch.float64)
     for start in range(0, len(x), rows):
         part = slice(start, start + rows)
         shares, losses = _rows(x[part], weight, bias, targets[part], smoothing)
@@ -58,13 +58,8 @@ def _walk(
 
 
 def _add_gradients(x: Tensor, weight: Tensor, shares: Tensor, d_x: Tensor, d_weight: Tensor, d_bias: Tensor) -> None:
-    if len(weight) <= FEW:
-        for total, found in zip((d_weight, d_bias), linear.gradients(x, weight, shares, d_x), strict=True):
-            total.add_(found)
-        return
-    torch.mm(shares, weight, out=d_x)
-    d_weight.addmm_(shares.t(), x)
-    d_bias.add_(shares.sum(0))
+    for total, found in zip((d_weight, d_bias), linear.gradients(x, weight, shares, d_x), strict=True):
+        total.add_(found)
 
 
 class _LinearCrossEntropy(torch.autograd.Function):
@@ -86,8 +81,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
 
 def _rows(x: Tensor, weight: Tensor, bias: Tensor, targets: Tensor, smoothing: float) -> tuple[Tensor, Tensor]:
     """For some rows: the gradient of each row's loss by its logits (n, V), and the losses (n,)."""
-    few = len(weight) <= FEW
-    logits = linear.linear(x, weight, bias) if few else torch.addmm(bias, x, weight.t())
+    logits = linear.linear(x, weight, bias)
     logits.sub_(logits.amax(1, keepdim=True))
     losses = logits.gather(1, targets[:, None]).squeeze(1).mul_(smoothing - 1)
     if smoothing:
