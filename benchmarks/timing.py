@@ -9,20 +9,33 @@ from collections.abc import Callable
 import torch
 
 Run = Callable[[], object]
+TURN = 0.05
+"""Seconds, or one run where that takes longer. Threads of some libraries wait awake for the next call, beside whatever
+runs then: a turn is to be much longer than that."""
 
 
 def alternate(runs: dict[str, Run], seconds: float = 1.5, least: int = 5) -> dict[str, float]:
-    """Median milliseconds of each, taken in turns so that a change of the machine's load meets all alike."""
+    """Median milliseconds of a run of each, in turns so that a change of the machine's load meets all alike."""
     for run in runs.values():
         run()
     times: dict[str, list[float]] = {name: [] for name in runs}
     end = time.perf_counter() + seconds * len(runs)
     while time.perf_counter() < end or min(map(len, times.values())) < least:
         for name, run in runs.items():
-            start = time.perf_counter()
-            run()
-            times[name].append(1000 * (time.perf_counter() - start))
+            times[name] += turn(run)
     return {name: statistics.median(values) for name, values in times.items()}
+
+
+def turn(run: Run) -> list[float]:
+    """Milliseconds of each run of one turn."""
+    times, start = [], time.perf_counter()
+    end = start + TURN
+    while start < end:
+        run()
+        now = time.perf_counter()
+        times.append(1000 * (now - start))
+        start = now
+    return times
 
 
 def peak_gflops() -> float:

@@ -68,6 +68,7 @@ struct Sequence {
 // The gradients of one call of `forward`. `saved` is used up: it leaves holding gradients of pre-activations.
 struct Gradients {
   const float* y;               // (B, T, H) or null: zero
+  Size y_row, y_step;           // floats from a row of it to the next, from a step to the next; 0: the same for all
   const float* final_state[2];  // (B, H) or null: zero
   float* x;                     // like x in the call, or null: not wanted; 0 past each length
   float* w_ih;                  // (G·H, I) or null

@@ -85,10 +85,11 @@ class BackwardRun {
   }
 
   void take_step(Size step, Size active) {
+    look_ahead(step, active);
     for (Size i = 0; i < active; ++i) {
       const Size b = row(i), n = p_.start[b] + step, at = p_.at(b, step) * hidden_;
       pass_read(i, p_.s.y + at, hidden_, cell.keeps_state ? p_.states + n * units_ : nullptr,
-                p_.g.y ? p_.g.y + at : nullptr);
+                p_.g.y ? p_.g.y + b * p_.g.y_row + p_.time(b, step) * p_.g.y_step : nullptr);
       if constexpr (cell.has_memory)
         if (p_.norm) hide_memory(step, i, b, n);
       for (Size u = 0; u < units_; u += V::width) step_back(step, i, b, n, u);
@@ -102,6 +103,24 @@ class BackwardRun {
     if constexpr (cell.r1.count() > 0)
       multiply_back(active, cell.r1, p_.back_r1, read_, two ? Start{read_, units_} : Start{nullptr, 0});
     if (p_.g.x && !p_.s.tokens) p_.s.projected ? copy_inputs(step, active) : multiply_inputs(step, active);
+  }
+
+  // What the rows' next turn, at the step before, reads from afar.
+  void look_ahead(Size step, Size active) {
+    ahead_.clear();
+    for (Size i = 0; step > 0 && i < active; ++i) look_ahead(step, row(i), p_.start[row(i)] + step);
+  }
+  void look_ahead(Size step, Size b, Size n) {
+    if (p_.g.y) ahead_.add(p_.g.y + b * p_.g.y_row + p_.time(b, step - 1) * p_.g.y_step, hidden_);
+    if (cell.slots == 1 && p_.output_is_slot()) ahead_.add(p_.s.y + p_.at(b, step - 1) * hidden_, hidden_);
+    else ahead_.add(p_.slots + (n - 1) * cell.slots * units_, cell.slots * units_);
+    if (p_.norm) {
+      ahead_.add(p_.normed[0] + (n - 1) * cell.r1.count() * units_, cell.r1.count() * units_);
+      ahead_.add(p_.normed[1] + (n - 1) * cell.x.count() * units_, cell.x.count() * units_);
+    }
+    if (step == 1) return;
+    if constexpr (cell.keeps_state) ahead_.add(p_.states + (n - 2) * units_, units_);
+    else ahead_.add(p_.s.y + p_.at(b, step - 2) * hidden_, hidden_);
   }
 
   // The state's gradient grows by what came through its being read: by the output and by the next step's products.
@@ -264,7 +283,7 @@ class BackwardRun {
     for (Size u = 0; u < hidden_; u += block) {
       const Start s{start.values ? start.values + u : nullptr, start.stride};
       multiply<V>(active, slots_ + slots.begin * units_, stride_, depth, panels + u * depth.whole(),
-                  std::min(block, hidden_ - u), to + u, units_, s);
+                  std::min(block, hidden_ - u), to + u, units_, s, kPanel, &ahead_);
     }
   }
 
@@ -274,7 +293,7 @@ class BackwardRun {
     for (Size j = 0; j < inputs; j += block) {
       multiply<V>(active, p_.norm ? inputs_ : slots_ + cell.x.begin * units_, p_.norm ? cell.x.count() * units_ : stride_,
                   depth, p_.back_x + j * depth.whole(),
-                  std::min(block, inputs - j), tile_, block, {nullptr, 0});
+                  std::min(block, inputs - j), tile_, block, {nullptr, 0}, kPanel, &ahead_);
       for (Size i = 0; i < active; ++i) {
         float* x = p_.g.x + p_.at(row(i), step) * inputs + j;
         for (Size v = 0; v < block && j + v < inputs; v += V::width)
@@ -291,6 +310,7 @@ class BackwardRun {
   }
 
   const Plan& p_;
+  Ahead ahead_;
   Size group_, rows_, hidden_, units_, stride_;
   float *slots_, *state_, *memory_, *read_, *second_, *tile_;
   float* inputs_;  // gradients of the input's products, where they are normalised by themselves

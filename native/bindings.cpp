@@ -3,12 +3,15 @@
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
 
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "check.h"
 #include "draw.h"
+#include "room.h"
 #include "run.h"
 #include "stepper.h"
 
@@ -347,6 +350,20 @@ void update_rows_checked(Object weight, Object first, Object second, Object cloc
   });
 }
 
+using Fresh = nb::ndarray<nb::pytorch, float, nb::c_contig, nb::device::cpu>;
+
+Fresh room(const std::vector<std::size_t>& shape) {
+  std::size_t floats = 1;
+  for (const std::size_t n : shape)
+    if (__builtin_mul_overflow(floats, n, &floats) || floats > std::size_t{1} << 58) throw std::bad_alloc();
+  auto* taken = new Room(take_room(static_cast<Size>(floats)));
+  const nb::capsule owner(taken, [](void* room) noexcept {
+    give_back(*static_cast<Room*>(room));
+    delete static_cast<Room*>(room);
+  });
+  return Fresh(taken->data, shape.size(), shape.data(), owner);
+}
+
 void activation(const std::string& name, Object x, Object y) {
   const Tensor from = describe("x", x), to = describe("y", y);
   const bool fits = from.kind == Kind::float32 && to.kind == Kind::float32 && from.data && to.data &&
@@ -364,6 +381,7 @@ NB_MODULE(_native, module) {
   module.def("choose_target", &choose_target, nb::arg("name"), "Compute with the instruction set of that name from now on.");
   module.def("target", &target_name, "The instruction set in use.");
   module.def("activation", &activation, nb::arg("name"), nb::arg("x"), nb::arg("y").none(), "y = sigmoid(x) or tanh(x) as the kernels compute them.");
+  module.def("room", &room, nb::arg("shape"), "An uninitialised tensor of float32 in memory that earlier ones have left.");
   module.def("saved_floats", [](const std::string& cell, Size rows, Size real_steps, Size hidden, bool norm) {
         return saved_floats(cell_named(cell), rows, real_steps, hidden, norm);
       }, nb::arg("cell"), nb::arg("rows"), nb::arg("real_steps"), nb::arg("hidden"), nb::arg("norm") = false,

@@ -192,9 +192,18 @@ void check_saved(const Arguments& a, Sequence& s, bool demanded) {
   s.saved = floats(a.saved, {saved_floats(s.cell, s.rows, real, s.hidden, s.norm)}, !demanded);
 }
 
+// The output's gradient, which may be given once for all rows, or for all steps.
+void check_outer(const Tensor& t, const Sequence& s, Gradients& g) {
+  const bool one_row = t.rank == 3 && t.shape[0] == 1, one_step = t.rank == 3 && t.shape[1] == 1;
+  const Size rows = one_row ? 1 : s.rows, steps = one_step ? 1 : s.steps;
+  g.y = floats(t, {rows, steps, s.hidden}, true);
+  g.y_row = one_row ? 0 : steps * s.hidden;
+  g.y_step = one_step ? 0 : s.hidden;
+}
+
 void check_gradients(const GradientArguments& a, const CellLayout& c, const Sequence& s, Gradients& g) {
   const Size b = s.rows, t = s.steps, h = s.hidden, gates = c.gates * h;
-  g.y = floats(a.y, {b, t, h}, true);
+  check_outer(a.y, s, g);
   g.final_state[0] = floats(a.final_h, {b, h}, true);
   g.x = s.tokens ? floats(a.x, {s.distinct, gates}, true) : floats(a.x, {b, t, s.projected ? gates : s.inputs}, true);
   if (!is_recurrent(c))

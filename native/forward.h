@@ -61,6 +61,7 @@ class ForwardRun {
       operand_ = next_;
       next_ = swap;
     }
+    V::settle();
   }
 
  private:
@@ -116,6 +117,7 @@ class ForwardRun {
 
   void take_step(Size step, Size active) {
     active_ = active;
+    look_ahead(step, active);
     if (!p_.s.projected) {
       for (Size i = team_.index; i < active; i += team_.count)
         std::memcpy(operand_ + i * stride_ + p_.operand.second, p_.s.x + p_.at(row(i), step) * p_.s.inputs,
@@ -168,7 +170,7 @@ class ForwardRun {
       if (p_.few.rows) multiply_few(slot, u, sums, start);
       else
         multiply<V>(active_, operand_ + begin, stride_, depth, p_.panel[slot] + u * depth, real_end(u) - u, sums, block,
-                    start);
+                    start, kPanel, &ahead_);
     }
   }
 
@@ -289,7 +291,7 @@ class ForwardRun {
         if (!ranges[k].has(slot)) continue;
         const Size place = slot - ranges[k].begin;
         const V normed = normalised<V>(both[k].row + place * both[k].stride, both[k].moments, v, hidden_);
-        if (p_.s.saved) normed.store(p_.normed[k] + (n * ranges[k].count() + place) * units_ + v);
+        if (p_.s.saved) put(normed, p_.normed[k] + (n * ranges[k].count() + place) * units_ + v);
         const float* gain = p_.norm + (2 * k * cell.slots + slot) * units_ + v;
         slots[slot] = slots[slot] + V::fma(normed, V::load(gain), V::load(gain + cell.slots * units_));
       }
@@ -331,10 +333,21 @@ class ForwardRun {
 
   void save(const V* slots, const Units<V>& u, Size n, Size i, Size v) {
     if (cell.slots == 1 && p_.output_is_slot()) return;
-    for (int slot = 0; slot < cell.slots; ++slot) slots[slot].store(p_.slots + (n * cell.slots + slot) * units_ + v);
-    if constexpr (cell.keeps_state)
-      (cell.has_memory ? u.new_memory : u.new_state).store(p_.states + n * units_ + v);
-    if constexpr (two) V::load_first(operand_ + i * stride_ + v, units_ - v).store(p_.second + n * units_ + v);
+    for (int slot = 0; slot < cell.slots; ++slot) put(slots[slot], p_.slots + (n * cell.slots + slot) * units_ + v);
+    if constexpr (cell.keeps_state) put(cell.has_memory ? u.new_memory : u.new_state, p_.states + n * units_ + v);
+    if constexpr (two) put(V::load_first(operand_ + i * stride_ + v, units_ - v), p_.second + n * units_ + v);
+  }
+  void put(V value, float* to) const { p_.streams ? value.stream(to) : value.store(to); }
+
+  // What the rows' next step reads from afar.
+  void look_ahead(Size step, Size active) {
+    ahead_.clear();
+    for (Size i = 0; !p_.few.rows && i < active; ++i) {
+      if (step + 1 == length(i)) continue;
+      const Size b = row(i), width = cell.gates * hidden_;
+      if (p_.s.projected) ahead_.add(p_.s.x + p_.projection_at(b, step + 1) * width, width);
+      else ahead_.add(p_.s.x + p_.at(b, step + 1) * p_.s.inputs, p_.s.inputs);
+    }
   }
 
   V shown(Size i, Size u, V state) const {
@@ -361,6 +374,7 @@ class ForwardRun {
   }
 
   const Plan& p_;
+  Ahead ahead_;
   Team team_;
   Size group_, rows_, hidden_, units_, stride_, first_, last_, active_ = 0;
   float *operand_, *next_, *state_, *memory_, *sums_, *gates_;

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <algorithm>
+#include <vector>
 
 #include "api.h"
 
@@ -70,6 +71,31 @@ inline void micro(const float* a, Size stride, Size depth, const float* panel, S
   }
 }
 
+// Memory that is wanted soon, asked for little by little between products: asked for at once it would fill the queue
+// of the first cache, and all other reads would wait behind it.
+class Ahead {
+ public:
+  void clear() { parts_.clear(), next_ = 0; }
+  void add(const float* from, Size floats) { parts_.push_back({from, from + floats}); }
+  void some() {
+    for (int line = 0; line < kAtOnce && next_ < parts_.size(); ++line) {
+      Part& part = parts_[next_];
+      __builtin_prefetch(part.from, 0, 2);
+      part.from += kLine;
+      next_ += part.from >= part.end;
+    }
+  }
+
+ private:
+  static constexpr int kAtOnce = 16;
+  static constexpr Size kLine = 16;
+  struct Part {
+    const float *from, *end;
+  };
+  std::vector<Part> parts_;
+  std::size_t next_ = 0;
+};
+
 // Where a product starts from: zero (null), one vector for all rows (stride 0), or a row each.
 struct Start {
   const float* values;
@@ -100,7 +126,7 @@ inline void micro_rows(int m, const float* a, Size stride, Size depth, const flo
 // All rows times N vectors; the rows in blocks as equal as can be (32 = 6+6+5+5+5+5), the depth in parts that are, too.
 template <class V, int N, Left left, Right right>
 void multiply_vectors(Size rows, const float* a, Size stride, Depth depth, const float* panel, float* c, Size ldc,
-                      Size c_step, Start start) {
+                      Size c_step, Start start, Ahead* ahead) {
   constexpr Size most = rows_at_once<V, N>, row_of_panel = right == Right::panels ? V::width : V::width * N;
   constexpr Size deepest = right == Right::panels ? kDepth / 2 : kDepth;
   const Size blocks = (rows + most - 1) / most, parts = std::max<Size>(1, (depth.each + deepest - 1) / deepest);
@@ -115,6 +141,7 @@ void multiply_vectors(Size rows, const float* a, Size stride, Depth depth, const
                                     panel + (piece * depth.each + first) * row_of_panel, depth.whole() * row_of_panel,
                                     c + row * ldc, ldc, c_step, s);
       row += m;
+      if (ahead) ahead->some();
     }
     start = {c, ldc};
   }
@@ -128,27 +155,27 @@ constexpr Size block_of = V::width == kPanel ? kBlock : kPanel;
 // stands at c + n·c_step, what it starts from at start + n·c_step.
 template <class V, Left left = Left::by_row>
 inline void multiply(Size rows, const float* a, Size stride, Depth depth, const float* panel, Size columns, float* c,
-                     Size ldc, Start start, Size c_step = kPanel) {
+                     Size ldc, Start start, Size c_step = kPanel, Ahead* ahead = nullptr) {
   using P = typename V::Product;
   using Half = typename V::Half;
   constexpr Right one = Right::one_panel, more = Right::panels;
   const Size half = columns % kPanel > 0 && columns % kPanel <= kHalf, whole = (columns + kPanel - 1) / kPanel - half;
   if constexpr (V::width < kPanel) {
     constexpr int vectors = kPanel / P::width;
-    if (whole) multiply_vectors<P, vectors, left, one>(rows, a, stride, depth, panel, c, ldc, P::width, start);
+    if (whole) multiply_vectors<P, vectors, left, one>(rows, a, stride, depth, panel, c, ldc, P::width, start, ahead);
   } else {
     switch (whole) {
       case 0: break;
-      case 1: multiply_vectors<P, 1, left, more>(rows, a, stride, depth, panel, c, ldc, c_step, start); break;
-      case 2: multiply_vectors<P, 2, left, more>(rows, a, stride, depth, panel, c, ldc, c_step, start); break;
-      case 3: multiply_vectors<P, 3, left, more>(rows, a, stride, depth, panel, c, ldc, c_step, start); break;
-      default: multiply_vectors<P, 4, left, more>(rows, a, stride, depth, panel, c, ldc, c_step, start);
+      case 1: multiply_vectors<P, 1, left, more>(rows, a, stride, depth, panel, c, ldc, c_step, start, ahead); break;
+      case 2: multiply_vectors<P, 2, left, more>(rows, a, stride, depth, panel, c, ldc, c_step, start, ahead); break;
+      case 3: multiply_vectors<P, 3, left, more>(rows, a, stride, depth, panel, c, ldc, c_step, start, ahead); break;
+      default: multiply_vectors<P, 4, left, more>(rows, a, stride, depth, panel, c, ldc, c_step, start, ahead);
     }
   }
   if (!half) return;
   if (start.values) start.values += whole * c_step;
   multiply_vectors<Half, 1, left, one>(rows, a, stride, depth, panel + whole * depth.whole() * kPanel, c + whole * c_step, ldc,
-                                       kHalf, start);
+                                       kHalf, start, ahead);
 }
 
 // The last panel of a matrix is 8 wide where no more than 8 columns are left.

@@ -7,6 +7,7 @@
 namespace unspool {
 namespace {
 
+constexpr Size kStream = Size{1} << 22;  // floats of `saved`, 16 MiB
 constexpr Size kGroupRows = 48;  // rows whose states, operands and sums still share a second-level cache
 
 }  // namespace
@@ -41,6 +42,7 @@ Plan make_plan(const Sequence& s, const Gradients& g, const Rows& rows) {
   const Size rounds = std::max<Size>(1, (s.rows + threads * kGroupRows - 1) / (threads * kGroupRows));
   p.groups = std::clamp<Size>(threads * rounds, 1, std::max<Size>(1, s.rows));
   p.group_rows = (s.rows + p.groups - 1) / p.groups;
+  p.streams = s.saved && p.real_steps * p.cell.slots * p.units >= kStream && reinterpret_cast<std::uintptr_t>(s.saved) % 64 == 0;
   p.slots = s.saved;
   p.states = p.slots + p.real_steps * p.cell.slots * p.units;
   p.second = p.states + (p.cell.keeps_state ? p.real_steps * p.units : 0);

@@ -54,6 +54,7 @@ struct Plan {
   Size row_extras;   // extras, gains and shifts of the slots of r1, then of x, gain and shift of the memory
   float* row_extra;  // (B, row_extras, units): their gradients, row by row
 
+  bool streams;  // `saved` is larger than caches, and written past them
   // Regions of `saved`, by saved row n = start[row] + step (steps in the order of processing).
   float* slots;   // (n, slots·units)
   float* states;  // (n, units): c, or the raw state where the output is not it

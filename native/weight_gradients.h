@@ -119,10 +119,13 @@ class WeightGradients {
       gather_panel(one, width, from, n, count, panel);
       panel += count * width;
     }
+    ahead_.clear();
+    const float* next = from.rows + (slot(q) - from.first) * units_ + unit(q) + block_of<V>;
+    for (Size k = 0; k < count; ++k) ahead_.add(next + (n + k) * from.slots * units_, block_of<V>);
     float* c = sums(q) + begin * kPanel;
     if (end > begin)
       multiply<V, Left::by_depth>(end - begin, left_ + begin, stride_, count, panel_, columns, c, kPanel, {c, kPanel},
-                                  (p_.operand.width() + 1) * kPanel);
+                                  (p_.operand.width() + 1) * kPanel, &ahead_);
   }
 
   // The gradients of the pre-activations of one panel, and their sum to that of the bias.
@@ -160,6 +163,7 @@ class WeightGradients {
   }
 
   const Plan& p_;
+  Ahead ahead_;
   Size hidden_, units_, blocks_, first_, last_, stride_;
   float *left_, *panel_, *sums_;
 };

@@ -22,6 +22,9 @@ struct Ymm {
   static Ymm all(float x) { return {_mm256_set1_ps(x)}; }
   static Ymm load(const float* p) { return {_mm256_loadu_ps(p)}; }
   void store(float* p) const { _mm256_storeu_ps(p, v); }
+  // Past the caches, to a whole vector's boundary; others see it after `settle`.
+  void stream(float* p) const { _mm256_stream_ps(p, v); }
+  static void settle() { _mm_sfence(); }
 
   // The first n of eight, 0 <= n <= 8; the others are read as 0 and not written.
   static __m256i first(std::int64_t n) {

@@ -15,6 +15,8 @@ struct Avx512 {
   static Avx512 all(float x) { return {_mm512_set1_ps(x)}; }
   static Avx512 load(const float* p) { return {_mm512_loadu_ps(p)}; }
   void store(float* p) const { _mm512_storeu_ps(p, v); }
+  void stream(float* p) const { _mm512_stream_ps(p, v); }
+  static void settle() { _mm_sfence(); }
 
   // The first n of sixteen, 0 <= n; the others are read as 0 and not written.
   static __mmask16 first(std::int64_t n) { return static_cast<__mmask16>(n >= 16 ? 0xffff : (1u << n) - 1u); }

@@ -17,6 +17,8 @@ struct Neon {
   static Neon zero() { return all(0.0f); }
   static Neon all(float x) { return {vdupq_n_f32(x), vdupq_n_f32(x)}; }
   static Neon load(const float* p) { return {vld1q_f32(p), vld1q_f32(p + 4)}; }
+  void stream(float* p) const { store(p); }
+  static void settle() {}
   void store(float* p) const {
     vst1q_f32(p, a);
     vst1q_f32(p + 4, b);

@@ -24,6 +24,8 @@ struct Scalar {
     return r;
   }
   void store(float* p) const { std::memcpy(p, &v, sizeof v); }
+  void stream(float* p) const { store(p); }
+  static void settle() {}
 
   // The first n of eight, 0 <= n <= 8; the others are read as 0 and not written.
   static Scalar load_first(const float* p, std::int64_t n) {

@@ -7,7 +7,7 @@ import random
 import pytest
 import torch
 
-from unspool import native
+from unspool import native, nn
 from unspool.ops import compiled, recurrent
 from unspool.ops.call import checked_call
 from unspool.ops.layouts import CELLS
@@ -183,3 +183,20 @@ def test_gradients_of_gradients_are_those_of_the_definition(native_variant, make
         results.append([*first, *torch.autograd.grad(sum(g.square().sum() for g in first), leaves)])
     for found, expected in zip(*results, strict=True):
         torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("cell", sorted(nn.RECURRENT))
+@pytest.mark.parametrize("shape", [(1, 1, 8), (4, 1, 8), (1, 9, 8)])
+def test_an_outer_gradient_that_repeats_is_that_spread_out(cell, shape):
+    torch.manual_seed(0)
+    layer = nn.RECURRENT[cell](5, 8, batch_first=True)
+    given, lengths = torch.randn(shape).expand(4, 9, 8), torch.tensor([9, 0, 4, 7])
+    found = []
+    for outer in (given, given.clone()):
+        x = torch.linspace(-1, 1, 180).view(4, 9, 5).requires_grad_()
+        y, _ = layer(x, lengths=lengths)
+        y.backward(outer)
+        found.append([x.grad, *(parameter.grad.clone() for parameter in layer.parameters())])
+        layer.zero_grad()
+    for one, other in zip(*found, strict=True):
+        assert torch.equal(one, other)

@@ -86,8 +86,9 @@ class RegionEncoder(torch_nn.Module):
         self.out_features = self.convolution.out_features
 
     def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
-        inside = torch.arange(x.shape[1], device=x.device) < lengths[:, None]
-        widened = functional.pad(x.masked_fill(~inside[..., None], 0.0), (0, 0, self.margin, self.margin))
+        widened = functional.pad(x, (0, 0, self.margin, self.margin))
+        place = torch.arange(-self.margin, x.shape[1] + self.margin, device=x.device)
+        widened.masked_fill_((place >= lengths[:, None])[..., None], 0.0)
         return cast(Tensor, self.convolution(widened, lengths + 2 * self.margin))
 
 

@@ -8,7 +8,6 @@ are those of the definition.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -24,16 +23,11 @@ from unspool.ops.layouts import CellLayout
 from unspool.ops.lengths import keep, valid_steps
 from unspool.ops.linear import linear
 from unspool.ops.registered import DIFFERENTIABLE, NAMES
+from unspool.ops.rooms import room
 
 _WEIGHTS = {"weight_ih": "w_ih", "weight_hh": "w_hh", "bias_ih": "b_ih", "bias_hh": "b_hh", "weight_ch": "extra"}
 _NORM = ("ln_hh_weight", "ln_hh_bias", "ln_ih_weight", "ln_ih_bias")
 _Inputs = dict[str, Tensor | None]
-
-# What forward saves for backward is often the largest thing a program allocates, and fresh pages cost a tenth of
-# the whole time; so used-up memory is kept for the next call, the oldest leaving first.
-_spare: list[Tensor] = []
-_spare_lock = threading.Lock()
-_SPARE_FLOATS = 2**26  # 256 MiB in all
 
 
 @dataclass(frozen=True)
@@ -251,7 +245,7 @@ def _call(options: _Options, inputs: _Inputs) -> Call:
 def _forward(options: _Options, inputs: _Inputs, saved: Tensor | None) -> tuple[Tensor, State]:
     h, shaped = inputs["h"], inputs["x"] if inputs["tokens"] is None else inputs["tokens"]
     assert h is not None and shaped is not None
-    y = h.new_empty(*shaped.shape[:2], h.shape[1])
+    y = room(*shaped.shape[:2], h.shape[1])
     h, c = torch.empty_like(h), torch.empty_like(h) if options.layout.has_memory else None
     _core().recurrent_forward(*_arguments(options, inputs), y, saved, h, c)
     return y, (h,) if c is None else (h, c)
@@ -272,19 +266,7 @@ def _room_to_save(options: _Options, inputs: _Inputs) -> Tensor:
     assert h is not None
     norm = inputs["norm"] is not None
     size: int = _core().saved_floats(options.cell, h.shape[0], options.real_steps, h.shape[1], norm)
-    with _spare_lock:
-        for k in reversed(range(len(_spare))):
-            if size <= _spare[k].numel() <= 2 * size:
-                return _spare.pop(k)[:size]
-    return h.new_empty(size)
-
-
-def _give_back(saved: Tensor) -> None:
-    whole = saved if saved._base is None else saved._base
-    with _spare_lock:
-        _spare.append(whole)
-        while sum(part.numel() for part in _spare) > _SPARE_FLOATS:
-            _spare.pop(0)
+    return room(size)
 
 
 class _Layer(torch.autograd.Function):
@@ -325,15 +307,25 @@ def _backward(
         saved = _room_to_save(options, inputs)
         _forward(options, inputs, saved)
     wanted = {  # the gradients of the states the kernels need for themselves
-        name: torch.empty_like(part) if part is not None and name in needed | {"h", "c"} else None
+        name: room(*part.shape) if part is not None and name in needed | {"h", "c"} else None
         for name, part in inputs.items()
     }
-    outer = [None if part is None else part.contiguous() for part in (*given, None)[:3]]
+    d_y, d_h, d_c = (*given, None)[:3]
+    outer = (_once(d_y), *(None if part is None else part.contiguous() for part in (d_h, d_c)))
     _core().recurrent_backward(
         *_arguments(options, inputs), y, saved, *outer, *(wanted[name] for name in DIFFERENTIABLE)
     )
-    _give_back(saved)
     return wanted
+
+
+def _once(given: Tensor | None) -> Tensor | None:
+    """A gradient (B, T, H) as the kernels take it: what is the same in all rows, or at all steps, stands there once."""
+    if given is None:
+        return None
+    for dim in (0, 1):
+        if given.stride(dim) == 0 and given.shape[dim] > 0:
+            given = given.narrow(dim, 0, 1)
+    return given.contiguous()
 
 
 def _backward_of_definition(

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from unspool import native
+from unspool.ops.rooms import room
 
 
 def takes(x: Tensor) -> bool:
@@ -80,7 +81,7 @@ class _Greatest(torch.autograd.Function):
     def backward(ctx: Any, *given: Tensor) -> tuple[Tensor | None, ...]:
         x, lengths, *rest = ctx.saved_tensors
         weights, winners = rest[: len(given)], rest[len(given) :]
-        d_x = torch.empty_like(x) if ctx.needs_input_grad[0] else None
+        d_x = room(*x.shape) if ctx.needs_input_grad[0] else None
         gradients: list[Tensor | None] = []
         for k, (need_weight, need_bias) in enumerate(_pairs(ctx.needs_input_grad[3:])):
             d_weight = torch.empty_like(weights[k]) if need_weight else None

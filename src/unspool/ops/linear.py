@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from unspool import native
+from unspool.ops.rooms import room
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -38,7 +39,7 @@ def gradients(x: Tensor, weight: Tensor, given: Tensor, d_x: Tensor) -> tuple[Te
     if not _takes(x, weight, given):
         torch.mm(given, weight, out=d_x)
         return given.t() @ x, given.sum(0)
-    found = torch.empty_like(weight, memory_format=torch.contiguous_format), weight.new_empty(len(weight))
+    found = room(*weight.shape), weight.new_empty(len(weight))
     _backward(x.contiguous(), weight.contiguous(), given, d_x, *found)
     return found
 
@@ -52,7 +53,7 @@ def _takes(*parts: Tensor | None) -> bool:
 
 
 def _forward(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    y = x.new_empty(len(x), len(weight))
+    y = room(len(x), len(weight))
     _core().linear_forward(x, weight, bias, torch.get_num_threads(), y)
     return y
 
@@ -83,8 +84,8 @@ class _Linear(torch.autograd.Function):
                 given.t() @ x if need_weight else None,
                 given.sum(0) if need_bias else None,
             )
-        d_x = torch.empty_like(x) if need_x else None
-        d_weight = torch.empty_like(weight) if need_weight else None
+        d_x = room(*x.shape) if need_x else None
+        d_weight = room(*weight.shape) if need_weight else None
         d_bias = weight.new_empty(len(weight)) if need_bias else None
         _backward(x, weight, given, d_x, d_weight, d_bias)
         return d_x, d_weight, d_bias

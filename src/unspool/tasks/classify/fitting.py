@@ -147,11 +147,12 @@ def fit(
     """
     started = time.monotonic()
     truth, labels = prepared.validation.truth, prepared.labels
-    linear, fitted = None, 0.0
+    linear, linear_answers, fitted = None, None, 0.0
     if baseline is None or prepared.data is None or prepared.settings.blend:
         linear = _fit_bow(prepared)
         fitted = time.monotonic() - started
-        baseline = metrics.report(linear.log_probabilities(prepared.validation.texts), truth, labels)
+        linear_answers = linear.log_probabilities(prepared.validation.texts)
+        baseline = metrics.report(linear_answers, truth, labels)
     baseline = dict(baseline)
     notice(f"baseline   bow (linear, TF-IDF n-grams): accuracy {baseline['accuracy']:.4f}")
     seen = seen_hashes(prepared.train.texts)
@@ -175,8 +176,8 @@ def fit(
         progress = run(trainer, resume=resume, notice=notice)
         answers = predictor.log_probabilities(prepared.validation.texts)
     figures, together = metrics.report(answers, truth, labels), None
-    if linear is not None and not prepared.settings.blend:
-        both = blended(answers, linear.log_probabilities(prepared.validation.texts), 0.5)
+    if linear_answers is not None and not prepared.settings.blend:
+        both = blended(answers, linear_answers, 0.5)
         together = float((both.argmax(axis=1) == truth).mean())
     seconds = time.monotonic() - started
     return Outcome(predictor, figures, baseline, progress.epoch, seconds, progress.seconds, together)

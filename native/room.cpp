@@ -1,0 +1,65 @@
+#include "room.h"
+
+#include <cstdlib>
+#include <mutex>
+#include <new>
+#include <vector>
+
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
+
+namespace unspool {
+namespace {
+
+constexpr Size kPage = Size{1} << 19;  // floats of a large page, 2 MiB
+constexpr Size kKept = Size{1} << 26;  // 256 MiB in all
+
+struct Spare {
+  std::mutex lock;
+  std::vector<Room> rooms;  // the longest kept first
+  Size floats = 0;
+};
+
+// Never destroyed: a tensor may die after main has ended.
+Spare& spare() {
+  static Spare* all = new Spare;
+  return *all;
+}
+
+Room remove(Spare& s, std::size_t k) {
+  const Room room = s.rooms[k];
+  s.rooms.erase(s.rooms.begin() + static_cast<std::ptrdiff_t>(k));
+  s.floats -= room.floats;
+  return room;
+}
+
+}  // namespace
+
+Room take_room(Size floats) {
+  if (floats < 0 || floats > Size{1} << 58) throw std::bad_alloc();
+  Spare& s = spare();
+  {
+    const std::lock_guard<std::mutex> held(s.lock);
+    for (std::size_t k = s.rooms.size(); k-- > 0;)
+      if (floats <= s.rooms[k].floats && s.rooms[k].floats <= 2 * floats) return remove(s, k);
+  }
+  const Size rounded = padded(floats, kPage);
+  const auto bytes = static_cast<std::size_t>(rounded) * sizeof(float);
+  auto* data = static_cast<float*>(std::aligned_alloc(static_cast<std::size_t>(kPage) * sizeof(float), bytes));
+  if (!data) throw std::bad_alloc();
+#if defined(__linux__)
+  madvise(data, bytes, MADV_HUGEPAGE);  // a wish: without it the pages are small
+#endif
+  return {data, rounded};
+}
+
+void give_back(const Room& room) noexcept {
+  Spare& s = spare();
+  const std::lock_guard<std::mutex> held(s.lock);
+  s.rooms.push_back(room);
+  s.floats += room.floats;
+  while (s.floats > kKept) std::free(remove(s, 0).data);
+}
+
+}  // namespace unspool
