@@ -200,3 +200,17 @@ def test_an_outer_gradient_that_repeats_is_that_spread_out(cell, shape):
         layer.zero_grad()
     for one, other in zip(*found, strict=True):
         assert torch.equal(one, other)
+
+
+def test_saved_values_that_are_written_past_the_caches(target):
+    torch.manual_seed(0)
+    x, found = torch.randn(48, 300, 7), []  # more than 16 MiB of saved values: plan.cpp, kStream
+    ours = nn.LSTM(7, 80, batch_first=True)
+    theirs = torch.nn.LSTM(7, 80, batch_first=True)
+    theirs.load_state_dict(ours.state_dict())
+    for layer in (ours, theirs):
+        y, _ = layer(x)
+        y.square().sum().backward()
+        found.append([y.detach(), *(parameter.grad for parameter in layer.parameters())])
+    for mine, other in zip(*found, strict=True):
+        torch.testing.assert_close(mine, other, rtol=1e-4, atol=2e-3)
