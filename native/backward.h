@@ -310,7 +310,7 @@ class BackwardRun {
   }
 
   const Plan& p_;
-  Ahead ahead_;
+  Ahead<V> ahead_;
   Size group_, rows_, hidden_, units_, stride_;
   float *slots_, *state_, *memory_, *read_, *second_, *tile_;
   float* inputs_;  // gradients of the input's products, where they are normalised by themselves

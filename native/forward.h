@@ -278,7 +278,8 @@ class ForwardRun {
         dots<V>(active_, operand_ + begin, stride_, weights + (cell.gate_of[slot] * hidden_ + u) * depth, columns, depth,
                 to + u, kNormed * units_, {nullptr, 0});
       else
-        multiply<V>(active_, operand_ + begin, stride_, depth, panels + u * depth, columns, to + u, kNormed * units_, {nullptr, 0});
+        multiply<V>(active_, operand_ + begin, stride_, depth, panels + u * depth, columns, to + u, kNormed * units_,
+                    {nullptr, 0}, kPanel, &ahead_);
     }
   }
 
@@ -374,7 +375,7 @@ class ForwardRun {
   }
 
   const Plan& p_;
-  Ahead ahead_;
+  Ahead<V> ahead_;
   Team team_;
   Size group_, rows_, hidden_, units_, stride_, first_, last_, active_ = 0;
   float *operand_, *next_, *state_, *memory_, *sums_, *gates_;

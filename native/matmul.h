@@ -73,6 +73,7 @@ inline void micro(const float* a, Size stride, Size depth, const float* panel, S
 
 // Memory that is wanted soon, asked for little by little between products: asked for at once it would fill the queue
 // of the first cache, and all other reads would wait behind it.
+template <class V>  // only so that each instruction set has its own copy
 class Ahead {
  public:
   void clear() { parts_.clear(), next_ = 0; }
@@ -124,9 +125,9 @@ inline void micro_rows(int m, const float* a, Size stride, Size depth, const flo
 }
 
 // All rows times N vectors; the rows in blocks as equal as can be (32 = 6+6+5+5+5+5), the depth in parts that are, too.
-template <class V, int N, Left left, Right right>
+template <class V, int N, Left left, Right right, class A>
 void multiply_vectors(Size rows, const float* a, Size stride, Depth depth, const float* panel, float* c, Size ldc,
-                      Size c_step, Start start, Ahead* ahead) {
+                      Size c_step, Start start, A* ahead) {
   constexpr Size most = rows_at_once<V, N>, row_of_panel = right == Right::panels ? V::width : V::width * N;
   constexpr Size deepest = right == Right::panels ? kDepth / 2 : kDepth;
   const Size blocks = (rows + most - 1) / most, parts = std::max<Size>(1, (depth.each + deepest - 1) / deepest);
@@ -155,7 +156,7 @@ constexpr Size block_of = V::width == kPanel ? kBlock : kPanel;
 // stands at c + n·c_step, what it starts from at start + n·c_step.
 template <class V, Left left = Left::by_row>
 inline void multiply(Size rows, const float* a, Size stride, Depth depth, const float* panel, Size columns, float* c,
-                     Size ldc, Start start, Size c_step = kPanel, Ahead* ahead = nullptr) {
+                     Size ldc, Start start, Size c_step = kPanel, Ahead<V>* ahead = nullptr) {
   using P = typename V::Product;
   using Half = typename V::Half;
   constexpr Right one = Right::one_panel, more = Right::panels;

@@ -163,7 +163,7 @@ class WeightGradients {
   }
 
   const Plan& p_;
-  Ahead ahead_;
+  Ahead<V> ahead_;
   Size hidden_, units_, blocks_, first_, last_, stride_;
   float *left_, *panel_, *sums_;
 };

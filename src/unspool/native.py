@@ -41,6 +41,12 @@ def core() -> ModuleType | None:
     return _native
 
 
+def present() -> ModuleType:
+    """The module of `core` where that has just been asked: a look at the environment takes microseconds."""
+    assert _native is not None
+    return _native
+
+
 def backend() -> str:
     """One line for `unspool doctor`: what computes, and why."""
     if os.environ.get("UNSPOOL_ISA") == "off":

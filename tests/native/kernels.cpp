@@ -194,7 +194,7 @@ Layer draw_layer(Draw& draw) {
   }
   a.reverse = draw.one_in(2);
   a.threads = draw.of({1, 2, 4});
-  layer.d.y = draw.normals("d_y", {b, t, h});
+  layer.d.y = draw.normals("d_y", {draw.one_in(8) ? 1 : b, draw.one_in(8) ? 1 : t, h});  // 1: the same for all
   if (draw.one_in(2)) layer.d.final_h = draw.normals("d_final_h", {b, h});
   if (c.has_memory && draw.one_in(2)) layer.d.final_c = draw.normals("d_final_c", {b, h});
   return layer;
@@ -260,6 +260,7 @@ void layer_case(Draw& draw) {
     const bool wrong = spoil(draw, all);
     // Without x and lengths to contradict it, a lie about the shape of tokens is believed, and ids are read.
     if (a.tokens.shape[0] > layer.rows || a.tokens.shape[1] > layer.steps) return;
+    if (backwards && (d.y.shape[0] == 1 || d.y.shape[1] == 1)) return;  // and 1 row or step counts for all
     const bool no = refused([&] {
       Gradients g{};
       const Sequence s = check(a, backwards ? &d : nullptr, &g);

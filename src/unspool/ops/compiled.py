@@ -141,7 +141,7 @@ def step(
     """
     options = _Options(layout, False, nonlinearity, reset_after, keep_share, 0)
     threads = torch.get_num_threads()
-    forward, cell = _core().recurrent_forward, options.cell
+    forward, cell = native.present().recurrent_forward, options.cell
     x = x.contiguous().unsqueeze(1)
     before = [part.contiguous().unbind() for part in state]
     after = [torch.empty_like(part, memory_format=torch.contiguous_format) for part in state]
@@ -247,14 +247,8 @@ def _forward(options: _Options, inputs: _Inputs, saved: Tensor | None) -> tuple[
     assert h is not None and shaped is not None
     y = room(*shaped.shape[:2], h.shape[1])
     h, c = torch.empty_like(h), torch.empty_like(h) if options.layout.has_memory else None
-    _core().recurrent_forward(*_arguments(options, inputs), y, saved, h, c)
+    native.present().recurrent_forward(*_arguments(options, inputs), y, saved, h, c)
     return y, (h,) if c is None else (h, c)
-
-
-def _core() -> Any:
-    core = native.core()
-    assert core is not None  # `takes` has seen it
-    return core
 
 
 def _arguments(options: _Options, inputs: _Inputs) -> tuple[Any, ...]:
@@ -265,7 +259,7 @@ def _room_to_save(options: _Options, inputs: _Inputs) -> Tensor:
     h = inputs["h"]
     assert h is not None
     norm = inputs["norm"] is not None
-    size: int = _core().saved_floats(options.cell, h.shape[0], options.real_steps, h.shape[1], norm)
+    size: int = native.present().saved_floats(options.cell, h.shape[0], options.real_steps, h.shape[1], norm)
     return room(size)
 
 
@@ -312,7 +306,7 @@ def _backward(
     }
     d_y, d_h, d_c = (*given, None)[:3]
     outer = (_once(d_y), *(None if part is None else part.contiguous() for part in (d_h, d_c)))
-    _core().recurrent_backward(
+    native.present().recurrent_backward(
         *_arguments(options, inputs), y, saved, *outer, *(wanted[name] for name in DIFFERENTIABLE)
     )
     return wanted

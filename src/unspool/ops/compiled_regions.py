@@ -49,19 +49,13 @@ def _pairs(flat: Sequence[Any]) -> list[tuple[Any, Any]]:
     return list(zip(flat[::2], flat[1::2], strict=True))
 
 
-def _core() -> Any:
-    core = native.core()
-    assert core is not None  # `takes` has seen it
-    return core
-
-
 def _forward(x: Tensor, lengths: Tensor, filters: Filters, kept: int) -> list[tuple[Tensor, Tensor]]:
     """(answers, winners) of each region size."""
     answers = []
     for weight, bias in filters:
         y = x.new_empty(x.shape[0], kept, weight.shape[0])
         winner = torch.empty(y.shape, dtype=torch.int32)
-        _core().region_forward(x, lengths, weight, bias, torch.get_num_threads(), y, winner)
+        native.present().region_forward(x, lengths, weight, bias, torch.get_num_threads(), y, winner)
         answers.append((y, winner))
     return answers
 
@@ -87,6 +81,6 @@ class _Greatest(torch.autograd.Function):
             d_weight = torch.empty_like(weights[k]) if need_weight else None
             d_bias = weights[k].new_empty(len(weights[k])) if need_bias else None
             told = (x, lengths, weights[k], torch.get_num_threads(), winners[k], given[k].contiguous())
-            _core().region_backward(*told, d_x, d_weight, d_bias, add=k > 0)
+            native.present().region_backward(*told, d_x, d_weight, d_bias, add=k > 0)
             gradients += [d_weight, d_bias]
         return d_x, None, None, *gradients

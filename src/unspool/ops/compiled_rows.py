@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -29,14 +28,14 @@ def catch_up(table: Table, place: int, eps: float, ids: Tensor | None) -> None:
     """See rows.catch_up."""
     wanted = None if ids is None else ids.reshape(-1).long()
     weight = table.weight.detach()
-    _core().catch_up_rows(weight, *table[1:4], place, wanted, eps, torch.get_num_threads(), table.ahead)
+    native.present().catch_up_rows(weight, *table[1:4], place, wanted, eps, torch.get_num_threads(), table.ahead)
 
 
 def update(table: Table, place: int, ids: Tensor, gradient: Tensor, step: Step) -> None:
     """See rows.update."""
     numbers = (step.rate, step.kept, step.beta1, step.beta2, step.scale)
     threads, given = torch.get_num_threads(), gradient.contiguous()
-    _core().update_rows(*table[:4], place, ids, step.eps, threads, given, *numbers)
+    native.present().update_rows(*table[:4], place, ids, step.eps, threads, given, *numbers)
 
 
 def sum_equal(ids: Tensor, gradient: Tensor, size: int) -> tuple[Tensor, Tensor]:
@@ -45,9 +44,9 @@ def sum_equal(ids: Tensor, gradient: Tensor, size: int) -> tuple[Tensor, Tensor]
     Equal ids are added in the order in which they stand.
     """
     slots, distinct = torch.empty_like(ids), torch.empty_like(ids)
-    found = distinct[: _core().distinct_rows(ids, size, slots, distinct)]
+    found = distinct[: native.present().distinct_rows(ids, size, slots, distinct)]
     sums = gradient.new_empty(len(found), gradient.shape[1])
-    _core().sum_rows(gradient, slots, torch.get_num_threads(), sums)
+    native.present().sum_rows(gradient, slots, torch.get_num_threads(), sums)
     return found, sums
 
 
@@ -67,9 +66,3 @@ class _Lookup(torch.autograd.Function):
         flat = gradient.reshape(-1, ctx.size[1]).contiguous()
         rows, sums = sum_equal(ids.reshape(-1).long().contiguous(), flat, ctx.size[0])
         return None, torch.sparse_coo_tensor(rows[None], sums, ctx.size, is_coalesced=True, check_invariants=False)
-
-
-def _core() -> ModuleType:
-    core = native.core()
-    assert core is not None  # `takes` has seen it
-    return core

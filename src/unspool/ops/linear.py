@@ -54,18 +54,12 @@ def _takes(*parts: Tensor | None) -> bool:
 
 def _forward(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     y = room(len(x), len(weight))
-    _core().linear_forward(x, weight, bias, torch.get_num_threads(), y)
+    native.present().linear_forward(x, weight, bias, torch.get_num_threads(), y)
     return y
 
 
 def _backward(x: Tensor, weight: Tensor, given: Tensor, *found: Tensor | None) -> None:
-    _core().linear_backward(x, weight, torch.get_num_threads(), given.contiguous(), *found)
-
-
-def _core() -> Any:
-    core = native.core()
-    assert core is not None  # `_takes` has seen it
-    return core
+    native.present().linear_backward(x, weight, torch.get_num_threads(), given.contiguous(), *found)
 
 
 class _Linear(torch.autograd.Function):

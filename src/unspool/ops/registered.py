@@ -25,16 +25,10 @@ _TENSORS = ", ".join(f"Tensor{'' if name in ('x', 'h') else '?'} {name}" for nam
 _OPTIONS = "str cell, float keep_share, bool reverse"
 
 
-def _core() -> Any:
-    core = native.core()
-    assert core is not None  # `compiled.takes` has seen it
-    return core
-
-
 def saved_floats(cell: str, rows: Any, real_steps: Any, hidden: int, norm: bool) -> Any:
     """The core's `saved_floats`, for sizes that may be symbols: it is linear in rows and in steps."""
-    a_row = _core().saved_floats(cell, 1, 0, hidden, norm)
-    a_step = _core().saved_floats(cell, 0, 1, hidden, norm)
+    a_row = native.present().saved_floats(cell, 1, 0, hidden, norm)
+    a_step = native.present().saved_floats(cell, 0, 1, hidden, norm)
     return rows * a_row + real_steps * a_step
 
 
@@ -70,7 +64,9 @@ def _forward(
     parts = tuple(None if part is None else part.contiguous() for part in inputs)
     used = _used(cell, parts, saved) if training else None
     memory = new_c if new_c.dim() == 2 else None
-    _core().recurrent_forward(cell, *parts, keep_share, reverse, torch.get_num_threads(), y, used, new_h, memory)
+    native.present().recurrent_forward(
+        cell, *parts, keep_share, reverse, torch.get_num_threads(), y, used, new_h, memory
+    )
     return y, new_h, new_c, saved
 
 
@@ -102,7 +98,7 @@ def _backward(
     wanted = _gradients(*inputs)
     by_name = dict(zip([n for n in DIFFERENTIABLE if parts[NAMES.index(n)] is not None], wanted, strict=True))
     own = _used(cell, parts, saved).clone()  # the kernels use it up, and an operator leaves its arguments alone
-    _core().recurrent_backward(
+    native.present().recurrent_backward(
         *(cell, *parts, keep_share, reverse, torch.get_num_threads(), y, own, *outer),
         *(by_name.get(name) for name in DIFFERENTIABLE),
     )
