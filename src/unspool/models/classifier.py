@@ -16,6 +16,8 @@ from unspool import nn
 from unspool.config import Settings
 from unspool.models.encoders import make_encoder
 
+LEAST_DEVIATION = 0.01  # of a feature that counts: below, it would be scaled up with its rounding
+
 
 class Batch(NamedTuple):
     """Texts of one step: ids (B, T) int64 with 0 after each length, lengths (B,), labels (B,) int64."""
@@ -35,6 +37,9 @@ class Classifier(torch_nn.Module):
         vectors: pretrained rows (vocabulary_size, settings.embedding) float32, used as `settings.vectors_mode` says.
     """
 
+    mean: Tensor | None
+    deviation: Tensor | None
+
     def __init__(
         self,
         settings: Settings,
@@ -52,12 +57,35 @@ class Classifier(torch_nn.Module):
         self.encoder = make_encoder(self.embedding.out_features, settings)
         self.dropout = torch_nn.Dropout(settings.dropout)
         self.output = nn.Linear(self.encoder.out_features, classes)
+        self.register_buffer("mean", None)
+        self.register_buffer("deviation", None)
 
     def forward(self, ids: Tensor, lengths: Tensor) -> Tensor:
         """ids (B, T), lengths (B,) → logits (B, classes)."""
-        ids = self.word_dropout(ids)
-        embedded = self.embedding_dropout(self.embedding(ids))  # (B, T, E)
-        return cast(Tensor, self.output(self.dropout(self.encoder(embedded, lengths))))
+        features = self.features(ids, lengths)
+        if self.mean is not None and self.deviation is not None:
+            features = (features - self.mean) / self.deviation
+        return cast(Tensor, self.output(self.dropout(features)))
+
+    def features(self, ids: Tensor, lengths: Tensor) -> Tensor:
+        """ids (B, T), lengths (B,) → what the encoder makes of them, (B, D)."""
+        embedded = self.embedding_dropout(self.embedding(self.word_dropout(ids)))  # (B, T, E)
+        return self.encoder(embedded, lengths)
+
+    def standardise(self, features: Tensor) -> None:
+        """Let the output read features less the mean, over the deviation, of `features` (N, D), N at least 2, until
+        `fold`. Those of a language model hardly vary around a mean of their own, and AdamW, which moves every weight at
+        one pace, would hardly tell them apart: docs/experiments.md, "A classifier from a language model"."""
+        self.mean, self.deviation = features.mean(0), features.std(0).clamp_min(LEAST_DEVIATION)
+
+    @torch.no_grad()
+    def fold(self) -> None:
+        """Put what `standardise` gave into the output's weights: the same answers of an ordinary network."""
+        if self.mean is None or self.deviation is None:
+            return
+        self.output.weight.div_(self.deviation)
+        self.output.bias.sub_(self.output.weight @ self.mean)
+        self.mean = self.deviation = None
 
     def loss(self, batch: Batch) -> Tensor:
         """Mean cross-entropy of the batch, in nats."""

@@ -21,7 +21,13 @@ _MANY_LABELS: dict[str, Any] = {
 _MANY_LABELS_CNN: dict[str, Any] = {"learning_rate": 5e-3, "dropout": 0.2, "embedding_dropout": 0.2}
 _MANY_LABELS_STACKED: dict[str, Any] = {"learning_rate": 5e-3, "dropout": 0.0, "embedding_dropout": 0.0}
 _CNN_RECURRENT: dict[str, Any] = _RECURRENT
-_BEGUN: dict[str, Any] = {"learning_rate": 2e-3, "batch_size": 32}
+_BEGUN: dict[str, Any] = {
+    "learning_rate": 4e-3,
+    "batch_size": 32,
+    "pooling": "mean",
+    "dropout": 0.2,
+    "embedding_dropout": 0.2,
+}
 _QUICK_WRITER: dict[str, Any] = {
     "hidden": 256,
     "dropout": 0.1,
@@ -100,8 +106,9 @@ def for_texts(settings: Settings, given: Mapping[str, Any], *, short: bool, labe
 def for_start(settings: Settings, given: Mapping[str, Any]) -> Settings:
     """The settings of a classifier that begins with a language model, but for what was given.
 
-    It is for those who have few labelled texts, so steps are few: small batches give more of them, at a rate between
-    that of short texts and that of long ones. See docs/experiments.md, "A classifier from a language model".
+    It is for those who have few labelled texts, so steps are few: small batches give more of them. The mean tells more
+    of what a language model makes of a text than the maximum, which is near its bound at some word of any long text.
+    See docs/experiments.md, "A classifier from a language model".
     """
     return _filled(settings, _BEGUN, given)
 

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from unspool.config import Settings
-from unspool.models.classifier import Batch
+from unspool.models.classifier import Batch, Classifier
 from unspool.text.batching import Ragged, batches, pad, sorted_batches
 from unspool.training import metrics
 
@@ -54,6 +54,17 @@ class ClassifierData:
         """Steps as long as a validation: by its share of the tokens, at half the cost as nothing goes backward."""
         share = float(self.validation.lengths.sum()) / max(1.0, float(self.train.lengths.sum()))
         return 0.5 * share * len(self.train_labels) / self.settings.batch_size
+
+
+@torch.no_grad()
+def some_features(model: Classifier, texts: Ragged, count: int) -> torch.Tensor:
+    """What the encoder makes of at most `count` of the texts, evenly spread, (N, D); leaves the model in evaluation."""
+    model.eval()
+    chosen, found = np.unique(np.linspace(0, len(texts) - 1, count).astype(np.int64)), []
+    for part in np.array_split(chosen, -(-len(chosen) // 64)):
+        ids, lengths = pad(texts, part)
+        found.append(model.features(torch.from_numpy(ids), torch.from_numpy(lengths)))
+    return torch.cat(found)
 
 
 @torch.inference_mode()

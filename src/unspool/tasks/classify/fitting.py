@@ -40,13 +40,14 @@ from unspool.text.vocabulary import PADDING
 from unspool.text.words import WordTokenizer
 from unspool.training import metrics
 from unspool.training.callbacks import Callback
-from unspool.training.classification import ClassifierData
+from unspool.training.classification import ClassifierData, some_features
 from unspool.training.trainer import Trainer, memory_errors
 
 Labels = npt.NDArray[np.int64]
 
 # Small data needs many passes, large data few: see docs/experiments.md, "How many epochs".
 SHORT_TEXT = 64  # tokens in the median text
+STANDARD_TEXTS = 512  # from which the features of a language model are standardised
 TARGET_STEPS, LEAST_EPOCHS, MOST_EPOCHS = 3000, 7, 60
 
 
@@ -174,6 +175,7 @@ def fit(
             network, prepared.data, prepared.settings, folder=folder, deadline=deadline, callbacks=callbacks
         )
         progress = run(trainer, resume=resume, notice=notice)
+        network.fold()
         answers = predictor.log_probabilities(prepared.validation.texts)
     figures, together = metrics.report(answers, truth, labels), None
     if linear_answers is not None and not prepared.settings.blend:
@@ -388,6 +390,8 @@ def _begin(network: Classifier, prepared: Prepared) -> None:
         graft(network, weights, {"embedding.weight": (kept,)})
         with torch.no_grad():
             network.embedding.weight[PADDING] = 0  # where a language model has the start of a document
+        assert prepared.data is not None
+        network.standardise(some_features(network, prepared.data.train, STANDARD_TEXTS))
     elif isinstance(start, ClassifierPredictor) and isinstance(start.network, Classifier) and start.tokenizer:
         words, labels = prefix(start.tokenizer.size), named(start.labels, prepared.labels)
         places = dict.fromkeys(("embedding.weight", "embedding.frozen_weight"), (words,))
