@@ -9,9 +9,9 @@ from collections.abc import Callable
 import torch
 
 Run = Callable[[], object]
-TURN = 0.05
-"""Seconds, or one run where that takes longer. Threads of some libraries wait awake for the next call, beside whatever
-runs then: a turn is to be much longer than that."""
+TURN = 0.25
+"""Seconds, or one run where that takes longer. onnxruntime's threads stay awake for a tenth of a second after a call,
+beside whatever runs then: a turn is to be longer than that."""
 
 
 def alternate(runs: dict[str, Run], seconds: float = 1.5, least: int = 5) -> dict[str, float]:
