@@ -108,7 +108,8 @@ class BackwardRun {
   // What the rows' next turn, at the step before, reads from afar.
   void look_ahead(Size step, Size active) {
     ahead_.clear();
-    for (Size i = 0; step > 0 && i < active; ++i) look_ahead(step, row(i), p_.start[row(i)] + step);
+    if constexpr (cell.r1.count() > 0)  // without a product there is no time to wait for it
+      for (Size i = 0; step > 0 && i < active; ++i) look_ahead(step, row(i), p_.start[row(i)] + step);
   }
   void look_ahead(Size step, Size b, Size n) {
     if (p_.g.y) ahead_.add(p_.g.y + b * p_.g.y_row + p_.time(b, step - 1) * p_.g.y_step, hidden_);
@@ -120,7 +121,7 @@ class BackwardRun {
     }
     if (step == 1) return;
     if constexpr (cell.keeps_state) ahead_.add(p_.states + (n - 2) * units_, units_);
-    else ahead_.add(p_.s.y + p_.at(b, step - 2) * hidden_, hidden_);
+    else if constexpr (cell.slots > 1) ahead_.add(p_.s.y + p_.at(b, step - 2) * hidden_, hidden_);
   }
 
   // The state's gradient grows by what came through its being read: by the output and by the next step's products.

@@ -5,6 +5,7 @@
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -356,12 +357,15 @@ Fresh room(const std::vector<std::size_t>& shape) {
   std::size_t floats = 1;
   for (const std::size_t n : shape)
     if (__builtin_mul_overflow(floats, n, &floats) || floats > std::size_t{1} << 58) throw std::bad_alloc();
-  auto* taken = new Room(take_room(static_cast<Size>(floats)));
-  const nb::capsule owner(taken, [](void* room) noexcept {
+  const auto leave = [](void* room) noexcept {
     give_back(*static_cast<Room*>(room));
     delete static_cast<Room*>(room);
-  });
-  return Fresh(taken->data, shape.size(), shape.data(), owner);
+  };
+  std::unique_ptr<Room, void (*)(void*)> taken(new Room{nullptr, 0}, leave);
+  *taken = take_room(static_cast<Size>(floats));
+  const nb::capsule owner(taken.get(), leave);
+  const Room* room = taken.release();
+  return Fresh(room->data, shape.size(), shape.data(), owner);
 }
 
 void activation(const std::string& name, Object x, Object y) {
@@ -440,5 +444,5 @@ NB_MODULE(_native, module) {
              nb::arg("d_w_ih").none(), nb::arg("d_w_hh").none(), nb::arg("d_b_ih").none(), nb::arg("d_b_hh").none(),
              nb::arg("d_extra").none(), nb::arg("d_h").none(), nb::arg("d_c").none(),
              nb::arg("d_norm").none(), nb::arg("d_norm_memory").none(),
-             "The gradients of recurrent_forward; uses up saved.");
+             "The gradients of recurrent_forward; uses up saved. d_y may have one row or one step: the same for all.");
 }

@@ -7,7 +7,6 @@
 #pragma once
 
 #include <algorithm>
-#include <vector>
 
 #include "api.h"
 
@@ -76,10 +75,12 @@ inline void micro(const float* a, Size stride, Size depth, const float* panel, S
 template <class V>  // only so that each instruction set has its own copy
 class Ahead {
  public:
-  void clear() { parts_.clear(), next_ = 0; }
-  void add(const float* from, Size floats) { parts_.push_back({from, from + floats}); }
+  void clear() { count_ = next_ = 0; }
+  void add(const float* from, Size floats) {
+    if (count_ < kMost) parts_[count_++] = {from, from + floats};
+  }
   void some() {
-    for (int line = 0; line < kAtOnce && next_ < parts_.size(); ++line) {
+    for (int line = 0; line < kAtOnce && next_ < count_; ++line) {
       Part& part = parts_[next_];
       __builtin_prefetch(part.from, 0, 2);
       part.from += kLine;
@@ -93,8 +94,9 @@ class Ahead {
   struct Part {
     const float *from, *end;
   };
-  std::vector<Part> parts_;
-  std::size_t next_ = 0;
+  static constexpr int kMost = 256;  // what does not fit is not asked for
+  Part parts_[kMost];
+  int count_ = 0, next_ = 0;
 };
 
 // Where a product starts from: zero (null), one vector for all rows (stride 0), or a row each.

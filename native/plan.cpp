@@ -42,7 +42,6 @@ Plan make_plan(const Sequence& s, const Gradients& g, const Rows& rows) {
   const Size rounds = std::max<Size>(1, (s.rows + threads * kGroupRows - 1) / (threads * kGroupRows));
   p.groups = std::clamp<Size>(threads * rounds, 1, std::max<Size>(1, s.rows));
   p.group_rows = (s.rows + p.groups - 1) / p.groups;
-  p.streams = s.saved && p.real_steps * p.cell.slots * p.units >= kStream && reinterpret_cast<std::uintptr_t>(s.saved) % 64 == 0;
   p.slots = s.saved;
   p.states = p.slots + p.real_steps * p.cell.slots * p.units;
   p.second = p.states + (p.cell.keeps_state ? p.real_steps * p.units : 0);
@@ -51,6 +50,8 @@ Plan make_plan(const Sequence& s, const Gradients& g, const Rows& rows) {
   p.normed[1] = p.normed[0] + p.real_steps * p.cell.r1.count() * p.units;
   p.scale[0] = p.normed[1] + p.real_steps * p.cell.x.count() * p.units;
   p.scale[1] = p.scale[0] + p.real_steps;
+  const Size saved = (s.norm ? p.scale[0] : p.normed[0]) - p.slots;
+  p.streams = s.saved && saved >= kStream && reinterpret_cast<std::uintptr_t>(s.saved) % 64 == 0;
   p.row_extras = p.cell.extras + (s.norm ? 2 * (p.cell.r1.count() + p.cell.x.count()) : 0) + (s.norm_memory ? 2 : 0);
   return p;
 }

@@ -46,7 +46,13 @@ Room take_room(Size floats) {
   }
   const Size rounded = padded(floats, kPage);
   const auto bytes = static_cast<std::size_t>(rounded) * sizeof(float);
-  auto* data = static_cast<float*>(std::aligned_alloc(static_cast<std::size_t>(kPage) * sizeof(float), bytes));
+  const auto fresh = [&] { return static_cast<float*>(std::aligned_alloc(static_cast<std::size_t>(kPage) * sizeof(float), bytes)); };
+  float* data = fresh();
+  if (!data) {  // what is kept may be what is missing
+    const std::lock_guard<std::mutex> held(s.lock);
+    while (!s.rooms.empty()) std::free(remove(s, 0).data);
+    data = fresh();
+  }
   if (!data) throw std::bad_alloc();
 #if defined(__linux__)
   madvise(data, bytes, MADV_HUGEPAGE);  // a wish: without it the pages are small
@@ -55,11 +61,16 @@ Room take_room(Size floats) {
 }
 
 void give_back(const Room& room) noexcept {
-  Spare& s = spare();
-  const std::lock_guard<std::mutex> held(s.lock);
-  s.rooms.push_back(room);
-  s.floats += room.floats;
-  while (s.floats > kKept) std::free(remove(s, 0).data);
+  if (room.floats > kKept) return std::free(room.data);
+  try {
+    Spare& s = spare();
+    const std::lock_guard<std::mutex> held(s.lock);
+    s.rooms.push_back(room);
+    s.floats += room.floats;
+    while (s.floats > kKept) std::free(remove(s, 0).data);
+  } catch (...) {  // no memory to remember it by
+    std::free(room.data);
+  }
 }
 
 }  // namespace unspool

@@ -119,13 +119,19 @@ class WeightGradients {
       gather_panel(one, width, from, n, count, panel);
       panel += count * width;
     }
-    ahead_.clear();
-    const float* next = from.rows + (slot(q) - from.first) * units_ + unit(q) + block_of<V>;
-    for (Size k = 0; k < count; ++k) ahead_.add(next + (n + k) * from.slots * units_, block_of<V>);
+    look_ahead(last, n, count, from);
     float* c = sums(q) + begin * kPanel;
     if (end > begin)
       multiply<V, Left::by_depth>(end - begin, left_ + begin, stride_, count, panel_, columns, c, kPanel, {c, kPanel},
                                   (p_.operand.width() + 1) * kPanel, &ahead_);
+  }
+
+  // The panels after these, of the same steps.
+  void look_ahead(Size q, Size n, Size count, const Source& from) {
+    ahead_.clear();
+    if (q == last_ || slot(q) - from.first >= from.slots) return;
+    const Size place = (slot(q) - from.first) * units_ + unit(q), width = std::min(block_of<V>, units_ - unit(q));
+    for (Size k = 0; k < count; ++k) ahead_.add(from.rows + (n + k) * from.slots * units_ + place, width);
   }
 
   // The gradients of the pre-activations of one panel, and their sum to that of the bias.

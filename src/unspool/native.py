@@ -42,7 +42,7 @@ def core() -> ModuleType | None:
 
 
 def present() -> ModuleType:
-    """The module of `core` where that has just been asked: a look at the environment takes microseconds."""
+    """The module of `core` where that was asked in the same call or its forward pass: asking takes microseconds."""
     assert _native is not None
     return _native
 

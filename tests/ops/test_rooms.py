@@ -35,6 +35,16 @@ def test_a_room_is_an_ordinary_tensor(shape):
     assert made.grad is not None and bool((made.grad == 1).all())
 
 
+@pytest.mark.parametrize("shape", [(5, 7), LARGE])
+def test_the_default_type_is_not_the_rooms(shape):
+    torch.set_default_dtype(torch.float64)
+    try:
+        made = room(*shape)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert made.dtype == torch.float32
+
+
 def test_more_than_there_is_is_refused():
     with pytest.raises(MemoryError):
         room(2**40, 2**40)

@@ -22,7 +22,7 @@ from unspool.ops.call import Call, State, Weights
 from unspool.ops.layouts import CellLayout
 from unspool.ops.lengths import keep, valid_steps
 from unspool.ops.linear import linear
-from unspool.ops.registered import DIFFERENTIABLE, NAMES
+from unspool.ops.registered import DIFFERENTIABLE, NAMES, once
 from unspool.ops.rooms import room
 
 _WEIGHTS = {"weight_ih": "w_ih", "weight_hh": "w_hh", "bias_ih": "b_ih", "bias_hh": "b_hh", "weight_ch": "extra"}
@@ -305,21 +305,11 @@ def _backward(
         for name, part in inputs.items()
     }
     d_y, d_h, d_c = (*given, None)[:3]
-    outer = (_once(d_y), *(None if part is None else part.contiguous() for part in (d_h, d_c)))
+    outer = (once(d_y), *(None if part is None else part.contiguous() for part in (d_h, d_c)))
     native.present().recurrent_backward(
         *_arguments(options, inputs), y, saved, *outer, *(wanted[name] for name in DIFFERENTIABLE)
     )
     return wanted
-
-
-def _once(given: Tensor | None) -> Tensor | None:
-    """A gradient (B, T, H) as the kernels take it: what is the same in all rows, or at all steps, stands there once."""
-    if given is None:
-        return None
-    for dim in (0, 1):
-        if given.stride(dim) == 0 and given.shape[dim] > 0:
-            given = given.narrow(dim, 0, 1)
-    return given.contiguous()
 
 
 def _backward_of_definition(

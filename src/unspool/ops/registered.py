@@ -25,10 +25,26 @@ _TENSORS = ", ".join(f"Tensor{'' if name in ('x', 'h') else '?'} {name}" for nam
 _OPTIONS = "str cell, float keep_share, bool reverse"
 
 
+def _core() -> Any:
+    core = native.core()  # asked again: a graph may be run by a process that has asked nothing
+    assert core is not None, "this graph needs unspool's compiled core: unspool doctor says why it is not in use"
+    return core
+
+
+def once(given: Tensor | None) -> Tensor | None:
+    """A gradient (B, T, H) as the kernels take it: what is the same in all rows, or at all steps, stands there once."""
+    if given is None:
+        return None
+    for dim in (0, 1):
+        if given.stride(dim) == 0 and given.shape[dim] > 0:
+            given = given.narrow(dim, 0, 1)
+    return given.contiguous()
+
+
 def saved_floats(cell: str, rows: Any, real_steps: Any, hidden: int, norm: bool) -> Any:
     """The core's `saved_floats`, for sizes that may be symbols: it is linear in rows and in steps."""
-    a_row = native.present().saved_floats(cell, 1, 0, hidden, norm)
-    a_step = native.present().saved_floats(cell, 0, 1, hidden, norm)
+    a_row = _core().saved_floats(cell, 1, 0, hidden, norm)
+    a_step = _core().saved_floats(cell, 0, 1, hidden, norm)
     return rows * a_row + real_steps * a_step
 
 
@@ -64,9 +80,7 @@ def _forward(
     parts = tuple(None if part is None else part.contiguous() for part in inputs)
     used = _used(cell, parts, saved) if training else None
     memory = new_c if new_c.dim() == 2 else None
-    native.present().recurrent_forward(
-        cell, *parts, keep_share, reverse, torch.get_num_threads(), y, used, new_h, memory
-    )
+    _core().recurrent_forward(cell, *parts, keep_share, reverse, torch.get_num_threads(), y, used, new_h, memory)
     return y, new_h, new_c, saved
 
 
@@ -94,11 +108,11 @@ def _backward(
     *inputs: Tensor | None,
 ) -> list[Tensor]:
     parts = tuple(None if part is None else part.contiguous() for part in inputs)
-    outer = [None if part is None else part.contiguous() for part in (d_y, d_h, d_c)]
+    outer = (once(d_y), *(None if part is None else part.contiguous() for part in (d_h, d_c)))
     wanted = _gradients(*inputs)
     by_name = dict(zip([n for n in DIFFERENTIABLE if parts[NAMES.index(n)] is not None], wanted, strict=True))
     own = _used(cell, parts, saved).clone()  # the kernels use it up, and an operator leaves its arguments alone
-    native.present().recurrent_backward(
+    _core().recurrent_backward(
         *(cell, *parts, keep_share, reverse, torch.get_num_threads(), y, own, *outer),
         *(by_name.get(name) for name in DIFFERENTIABLE),
     )

@@ -18,8 +18,7 @@ _LARGE = 2**19  # floats, 2 MiB: smaller ones the C library keeps by itself
 
 
 def room(*shape: int) -> Tensor:
-    """An uninitialised dense float32 tensor on the CPU."""
-    core = native.core()
-    if core is None or prod(shape) < _LARGE:
-        return torch.empty(shape)
-    return cast(Tensor, core.room(shape))
+    """An uninitialised dense float32 tensor on the CPU, for the compiled core."""
+    if prod(shape) < _LARGE:
+        return torch.empty(shape, dtype=torch.float32, device="cpu")
+    return cast(Tensor, native.present().room(shape))

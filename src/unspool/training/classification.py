@@ -61,8 +61,8 @@ def some_features(model: Classifier, texts: Ragged, count: int) -> torch.Tensor:
     """What the encoder makes of at most `count` of the texts, evenly spread, (N, D); leaves the model in evaluation."""
     model.eval()
     chosen, found = np.unique(np.linspace(0, len(texts) - 1, count).astype(np.int64)), []
-    for part in np.array_split(chosen, -(-len(chosen) // 64)):
-        ids, lengths = pad(texts, part)
+    for part in sorted_batches(texts.lengths[chosen], 64):
+        ids, lengths = pad(texts, chosen[part])
         found.append(model.features(torch.from_numpy(ids), torch.from_numpy(lengths)))
     return torch.cat(found)
 
