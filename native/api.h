@@ -65,7 +65,7 @@ struct Sequence {
   float* saved;            // saved_floats() or null: inference
 };
 
-// The gradients of one call of `forward`. `saved` is used up: it leaves holding gradients of pre-activations.
+// The gradients of one call of `forward`, which has filled `saved`.
 struct Gradients {
   const float* y;               // (B, T, H) or null: zero
   Size y_row, y_step;           // floats from a row of it to the next, from a step to the next; 0: the same for all

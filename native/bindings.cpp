@@ -444,5 +444,5 @@ NB_MODULE(_native, module) {
              nb::arg("d_w_ih").none(), nb::arg("d_w_hh").none(), nb::arg("d_b_ih").none(), nb::arg("d_b_hh").none(),
              nb::arg("d_extra").none(), nb::arg("d_h").none(), nb::arg("d_c").none(),
              nb::arg("d_norm").none(), nb::arg("d_norm_memory").none(),
-             "The gradients of recurrent_forward; uses up saved. d_y may have one row or one step: the same for all.");
+             "The gradients of recurrent_forward, from what it saved. d_y may have one row or one step: the same for all.");
 }

@@ -257,8 +257,8 @@ Sequence check(const Arguments& a, const GradientArguments* gradients, Gradients
   check_gradients(*gradients, c, s, *g);
   const GradientArguments& d = *gradients;
   std::vector<const Tensor*> given{inputs};
-  given.insert(given.end(), {&a.y, &d.y, &d.final_h, &d.final_c});
-  check_apart({&a.saved, &d.x, &d.w_ih, &d.w_hh, &d.b_ih, &d.b_hh, &d.extra, &d.h, &d.c, &d.norm, &d.norm_memory}, given);
+  given.insert(given.end(), {&a.y, &a.saved, &d.y, &d.final_h, &d.final_c});
+  check_apart({&d.x, &d.w_ih, &d.w_hh, &d.b_ih, &d.b_hh, &d.extra, &d.h, &d.c, &d.norm, &d.norm_memory}, given);
   return s;
 }
 

@@ -136,12 +136,11 @@ class ForwardRun {
     }
     for (Size u = first_; u < last_; u += block) {
       multiply_slots(step, two ? cell.r2 : SlotRange{0, cell.slots}, u);
-      for (Size i = 0; i < active; ++i)
-        for (Size v = u; v < end_of(u); v += V::width) move_units(step, i, v, v - u);
+      for (Size i = 0; i < active; ++i) move_units(turn(step, i), u);
     }
     team_.wait();
     if constexpr (read == Read::normalised) {
-      for (Size i = 0; team_.leads() && i < active; ++i) show_row(step, i);
+      for (Size i = 0; team_.leads() && i < active; ++i) show_row(turn(step, i));
       team_.wait();
     }
   }
@@ -210,34 +209,59 @@ class ForwardRun {
         .store_first(operand_ + i * stride_ + v, units_ - v);
   }
 
-  // The step of eight units, from pre-activations to the next state.
-  void move_units(Size step, Size i, Size v, Size offset) {
-    const Size n = p_.start[row(i)] + step, at = i * units_ + v;
-    V slots[4];
-    for (int slot = 0; slot < cell.slots; ++slot)
-      slots[slot] = two && cell.r1.has(slot) ? V::load(gates_ + (i * cell.slots + slot) * units_ + v)
-                                             : sum(slot, i, v, offset);
-    Units<V> u = compute(slots, at, v);
-    u.new_state = zoned_out(0, u.state, u.new_state, row(i), step, v);
-    u.new_state.store(state_ + at);
-    remember(step, i, v, u);
-    if (p_.s.saved) save(slots, u, n, i, v);
-    if constexpr (read != Read::normalised) show(step, i, v, u.new_state);
+  // Where a row's step reads and writes. It is handed on by value: what is local stays in registers, but whatever is
+  // read through a pointer is read again after every vector that is written, which might have changed it.
+  struct Turn {
+    Size i, hidden, units;
+    float *state, *memory, *gates, *operand, *next, *y;
+    float* saved;  // or null
+    const float* mask;
+    const std::uint8_t* keep[2];
+    float keep_share;
+    bool saves_slots, streams;
+    Record record;
+  };
+  Turn turn(Size step, Size i) const {
+    const Size b = row(i), at = p_.at(b, step) * hidden_;
+    const auto keep = [&](int which) { return p_.s.keep[which] ? p_.s.keep[which] + at : nullptr; };
+    return {i, hidden_, units_, state_ + i * units_, memory_ + i * units_, gates_ + i * cell.slots * units_,
+            operand_ + i * stride_, read_at(next_, i), p_.s.y + at,
+            p_.s.saved ? p_.saved_of_group(step, group_, i) : nullptr, p_.s.mask ? p_.s.mask + b * hidden_ : nullptr,
+            {keep(0), keep(1)}, p_.s.keep_share, p_.s.saved && !(cell.slots == 1 && p_.output_is_slot()), p_.streams,
+            p_.record};
   }
 
-  Units<V> compute(V* slots, Size at, Size v) const {
-    Units<V> u{V::load(state_ + at), V::zero(), V::zero(), V::zero(), {}};
-    if constexpr (cell.has_memory) u.memory = V::load(memory_ + at);
+  // The step of a block of units, from pre-activations to the next state.
+  void move_units(const Turn t, const Size first) {
+    const float *sums = sums_ + t.i * block - first, *extra = p_.extra;
+    const Size last = end_of(first), apart = active_ * block;
+    for (Size v = first; v < last; v += V::width) {
+      V slots[4];
+      for (int slot = 0; slot < cell.slots; ++slot)
+        slots[slot] = two && cell.r1.has(slot) ? V::load(t.gates + slot * t.units + v)
+                                               : V::load_first(sums + slot * apart + v, t.hidden - v);
+      Units<V> u = compute(slots, t, extra, v);
+      u.new_state = zoned_out(0, u.state, u.new_state, t, v);
+      u.new_state.store(t.state + v);
+      remember(t, v, u);
+      save(slots, u, t, v);
+      if constexpr (read != Read::normalised) show(t, v, u.new_state);
+    }
+  }
+
+  Units<V> compute(V* slots, const Turn& t, const float* extra, Size v) const {
+    Units<V> u{V::load(t.state + v), V::zero(), V::zero(), V::zero(), {}};
+    if constexpr (cell.has_memory) u.memory = V::load(t.memory + v);
     if constexpr (cell.has_memory && cell.extras > 0)
-      for (int k = 0; k < cell.extras; ++k) u.extra[k] = V::load(p_.extra + k * units_ + v);
+      for (int k = 0; k < cell.extras; ++k) u.extra[k] = V::load(extra + k * t.units + v);
     C::forward(slots, u);
     return u;
   }
 
-  void remember(Size step, Size i, Size v, Units<V>& u) {
+  void remember(const Turn& t, Size v, Units<V>& u) {
     if constexpr (cell.has_memory) {
-      u.new_memory = zoned_out(1, u.memory, u.new_memory, row(i), step, v);
-      u.new_memory.store(memory_ + i * units_ + v);
+      u.new_memory = zoned_out(1, u.memory, u.new_memory, t, v);
+      u.new_memory.store(t.memory + v);
     }
   }
 
@@ -249,16 +273,17 @@ class ForwardRun {
       multiply_whole(0, p_.operand.input, p_.input_panel(slot), nullptr, slot,
                      gates_ + (cell.r1.count() + slot - cell.x.begin) * units_);
     for (Size i = 0; i < active; ++i) {
+      const Turn t = turn(step, i);
       float* row_of = gates_ + i * kNormed * units_;
       Products both[2] = {{row_of, units_, {}}, {row_of + cell.r1.count() * units_, units_, {}}};
       if (p_.few.rows)
         both[1] = {p_.s.x + p_.at(row(i), step) * cell.gates * hidden_ + cell.gate_of[cell.x.begin] * hidden_, hidden_, {}};
       for (int k = 0; k < 2; ++k) {
         both[k].moments = moments<V>(both[k].row, hidden_, ranges[k].count(), both[k].stride);
-        if (p_.s.saved) p_.scale[k][p_.start[row(i)] + step] = both[k].moments.scale;
+        if (t.saved) t.saved[p_.record.scale + k] = both[k].moments.scale;
       }
-      for (Size v = 0; v < units_; v += V::width) move_normalised(step, i, v, row_of, both);
-      if constexpr (cell.has_memory) show_memory(step, i, row_of);
+      for (Size v = 0; v < units_; v += V::width) move_normalised(t, v, row_of, both);
+      if constexpr (cell.has_memory) show_memory(t, row_of);
     }
   }
 
@@ -283,8 +308,7 @@ class ForwardRun {
     }
   }
 
-  void move_normalised(Size step, Size i, Size v, float* row_of, const Products* both) {
-    const Size b = row(i), n = p_.start[b] + step, at = i * units_ + v;
+  void move_normalised(const Turn& t, Size v, float* row_of, const Products* both) {
     V slots[4];
     for (int slot = 0; slot < cell.slots; ++slot) {
       slots[slot] = V::zero();
@@ -292,53 +316,54 @@ class ForwardRun {
         if (!ranges[k].has(slot)) continue;
         const Size place = slot - ranges[k].begin;
         const V normed = normalised<V>(both[k].row + place * both[k].stride, both[k].moments, v, hidden_);
-        if (p_.s.saved) put(normed, p_.normed[k] + (n * ranges[k].count() + place) * units_ + v);
+        if (t.saved) put(normed, t.saved + p_.record.normed[k] + place * units_ + v, t.streams);
         const float* gain = p_.norm + (2 * k * cell.slots + slot) * units_ + v;
         slots[slot] = slots[slot] + V::fma(normed, V::load(gain), V::load(gain + cell.slots * units_));
       }
     }
-    Units<V> u = compute(slots, at, v);
+    Units<V> u = compute(slots, t, p_.extra, v);
     if constexpr (cell.has_memory) {  // shown when all of it is known; the products in row_of are used up
       u.new_memory.store(row_of + v);
       slots[C::o].store(row_of + units_ + v);
     } else {
-      u.new_state = zoned_out(0, u.state, u.new_state, b, step, v);
-      u.new_state.store(state_ + at);
-      show(step, i, v, u.new_state);
+      u.new_state = zoned_out(0, u.state, u.new_state, t, v);
+      u.new_state.store(t.state + v);
+      show(t, v, u.new_state);
     }
-    remember(step, i, v, u);
-    if (p_.s.saved) save(slots, u, n, i, v);
+    remember(t, v, u);
+    save(slots, u, t, v);
   }
 
   // h = o ⊙ φ(LN(c))
-  void show_memory(Size step, Size i, const float* memory) {
+  void show_memory(const Turn& t, const float* memory) {
     const Moments m = moments<V>(memory, hidden_);
     for (Size v = 0; v < units_; v += V::width) {
       const V gain = V::load(p_.norm_memory + v), shift = V::load(p_.norm_memory + units_ + v);
       const V seen = hyperbolic_tangent(V::fma(normalised<V>(memory, m, v, hidden_), gain, shift));
-      V state = V::load(state_ + i * units_ + v);
-      state = zoned_out(0, state, V::load(memory + units_ + v) * seen, row(i), step, v);
-      state.store(state_ + i * units_ + v);
-      show(step, i, v, state);
+      V state = V::load(t.state + v);
+      state = zoned_out(0, state, V::load(memory + units_ + v) * seen, t, v);
+      state.store(t.state + v);
+      show(t, v, state);
     }
   }
 
-  V zoned_out(int which, V before, V after, Size b, Size step, Size v) const {
-    V keep = V::all(p_.s.keep_share);
-    if (p_.s.keep[which]) {
-      keep = V::from_bytes(p_.s.keep[which] + p_.at(b, step) * hidden_ + v, hidden_ - v);
+  static V zoned_out(int which, V before, V after, const Turn& t, Size v) {
+    V keep = V::all(t.keep_share);
+    if (t.keep[which]) {
+      keep = V::from_bytes(t.keep[which] + v, t.hidden - v);
       return V::where_positive(keep, before) + V::where_positive(V::all(1.0f) - keep, after);
     }
-    return p_.s.keep_share == 0.0f ? after : V::fma(keep, before, (V::all(1.0f) - keep) * after);
+    return t.keep_share == 0.0f ? after : V::fma(keep, before, (V::all(1.0f) - keep) * after);
   }
 
-  void save(const V* slots, const Units<V>& u, Size n, Size i, Size v) {
-    if (cell.slots == 1 && p_.output_is_slot()) return;
-    for (int slot = 0; slot < cell.slots; ++slot) put(slots[slot], p_.slots + (n * cell.slots + slot) * units_ + v);
-    if constexpr (cell.keeps_state) put(cell.has_memory ? u.new_memory : u.new_state, p_.states + n * units_ + v);
-    if constexpr (two) put(V::load_first(operand_ + i * stride_ + v, units_ - v), p_.second + n * units_ + v);
+  static void save(const V* slots, const Units<V>& u, const Turn& t, Size v) {
+    if (!t.saves_slots) return;
+    float* to = t.saved + v;
+    for (int slot = 0; slot < cell.slots; ++slot) put(slots[slot], to + slot * t.units, t.streams);
+    if constexpr (cell.keeps_state) put(cell.has_memory ? u.new_memory : u.new_state, to + t.record.state, t.streams);
+    if constexpr (two) put(V::load_first(t.operand + v, t.units - v), to + t.record.second, t.streams);
   }
-  void put(V value, float* to) const { p_.streams ? value.stream(to) : value.store(to); }
+  static void put(V value, float* to, bool streams) { streams ? value.stream(to) : value.store(to); }
 
   // What the rows' next step reads from afar.
   void look_ahead(Size step, Size active) {
@@ -360,18 +385,17 @@ class ForwardRun {
   }
 
   // The output, and what the next step's products read.
-  void show(Size step, Size i, Size v, V state) {
-    const Size b = row(i);
-    const V y = shown(i, v, state);
-    y.store_first(p_.s.y + p_.at(b, step) * hidden_ + v, hidden_ - v);
-    (p_.s.mask ? y * mask(b, v) : y).store(read_at(next_, i) + v);
+  void show(const Turn& t, Size v, V state) const {
+    const V y = shown(t.i, v, state);
+    y.store_first(t.y + v, t.hidden - v);
+    (t.mask ? y * V::load_first(t.mask + v, t.hidden - v) : y).store(t.next + v);
   }
 
   void gain_moments(Size i) { moments_ = moments<V>(state_ + i * units_, hidden_); }
 
-  void show_row(Size step, Size i) {
-    gain_moments(i);
-    for (Size v = 0; v < units_; v += V::width) show(step, i, v, V::load(state_ + i * units_ + v));
+  void show_row(const Turn& t) {
+    gain_moments(t.i);
+    for (Size v = 0; v < units_; v += V::width) show(t, v, V::load(state_ + t.i * units_ + v));
   }
 
   const Plan& p_;

@@ -22,8 +22,9 @@ constexpr Size kDepth = 256;    // depth handled at once: a panel of that depth 
 // How the left side lies in memory: row after row, a(m, k) = a[m·stride + k], or depth after depth, a[k·stride + m].
 enum class Left { by_row, by_depth };
 
-// Where N vectors of the result come from: one panel, or as many panels, one vector each, `depth` · 16 floats apart.
-enum class Right { one_panel, panels };
+// Where N vectors of the result come from: one panel, or as many panels, one vector each, `depth` · 16 floats apart; or
+// the rows of a matrix, so far apart.
+enum class Right { one_panel, panels, rows };
 
 // c[m][:] = start[m] + sum over k of a(m, k) · panel[k][:], N vectors wide; c_step: from one vector of c to the next.
 template <class V, int M, int N, Left left, Right right>
@@ -50,15 +51,14 @@ inline void micro(const float* a, Size stride, Size depth, const float* panel, S
     V b[N];
     UNSPOOL_UNROLL
     for (int n = 0; n < N; ++n)
-      b[n] = V::load(right == Right::one_panel ? panel + V::width * n
-                                               : (n < 2 ? panel : third) + n % 2 * panel_step);
+      b[n] = V::load(right == Right::panels ? (n < 2 ? panel : third) + n % 2 * panel_step : panel + V::width * n);
     UNSPOOL_UNROLL
     for (int m = 0; m < M; ++m) {
       const V x = V::all(left == Left::by_row ? at[m / 3][m % 3 * stride] : at[0][m]);
       UNSPOOL_UNROLL
       for (int n = 0; n < N; ++n) sum[m][n] = V::fma(x, b[n], sum[m][n]);
     }
-    panel += right == Right::one_panel ? V::width * N : V::width;
+    panel += right == Right::rows ? panel_step : right == Right::one_panel ? V::width * N : V::width;
     third += V::width;
     UNSPOOL_UNROLL
     for (int i = 0; i < pointers; ++i) at[i] += left == Left::by_row ? 1 : stride;
@@ -89,7 +89,7 @@ class Ahead {
   }
 
  private:
-  static constexpr int kAtOnce = 16;
+  static constexpr int kAtOnce = 32;
   static constexpr Size kLine = 16;
   struct Part {
     const float *from, *end;
@@ -127,11 +127,13 @@ inline void micro_rows(int m, const float* a, Size stride, Size depth, const flo
 }
 
 // All rows times N vectors; the rows in blocks as equal as can be (32 = 6+6+5+5+5+5), the depth in parts that are, too.
+// row_step: of Right::rows.
 template <class V, int N, Left left, Right right, class A>
-void multiply_vectors(Size rows, const float* a, Size stride, Depth depth, const float* panel, float* c, Size ldc,
-                      Size c_step, Start start, A* ahead) {
-  constexpr Size most = rows_at_once<V, N>, row_of_panel = right == Right::panels ? V::width : V::width * N;
-  constexpr Size deepest = right == Right::panels ? kDepth / 2 : kDepth;
+void multiply_vectors(Size rows, const float* a, Size stride, Depth depth, const float* panel, Size row_step, float* c,
+                      Size ldc, Size c_step, Start start, A* ahead) {
+  constexpr Size most = rows_at_once<V, N>, deepest = N > 2 ? kDepth / 2 : kDepth;
+  const Size row_of_panel = right == Right::rows ? row_step : right == Right::panels ? V::width : V::width * N;
+  const Size panel_step = right == Right::rows ? row_step : depth.whole() * row_of_panel;
   const Size blocks = (rows + most - 1) / most, parts = std::max<Size>(1, (depth.each + deepest - 1) / deepest);
   const Size by_row = left == Left::by_row ? stride : 1, by_depth = left == Left::by_row ? 1 : stride;
   for (Size k = 0; k < depth.pieces * parts; ++k) {
@@ -141,8 +143,8 @@ void multiply_vectors(Size rows, const float* a, Size stride, Depth depth, const
       const int m = static_cast<int>((rows - row + blocks - block - 1) / (blocks - block));
       const Start s{start.values ? start.values + row * start.stride : nullptr, start.stride};
       micro_rows<V, N, left, right>(m, from + row * by_row, stride, last - first,
-                                    panel + (piece * depth.each + first) * row_of_panel, depth.whole() * row_of_panel,
-                                    c + row * ldc, ldc, c_step, s);
+                                    panel + (piece * depth.each + first) * row_of_panel, panel_step, c + row * ldc, ldc,
+                                    c_step, s);
       row += m;
       if (ahead) ahead->some();
     }
@@ -155,30 +157,34 @@ template <class V>
 constexpr Size block_of = V::width == kPanel ? kBlock : kPanel;
 
 // All rows times the next `columns` columns, at most block_of<V>: one panel, or up to four. Panel n of the result
-// stands at c + n·c_step, what it starts from at start + n·c_step.
-template <class V, Left left = Left::by_row>
+// stands at c + n·c_step, what it starts from at start + n·c_step. row_step: of the right side when it is no panel but
+// the rows of a matrix.
+template <class V, Left left = Left::by_row, bool packed = true>
 inline void multiply(Size rows, const float* a, Size stride, Depth depth, const float* panel, Size columns, float* c,
-                     Size ldc, Start start, Size c_step = kPanel, Ahead<V>* ahead = nullptr) {
+                     Size ldc, Start start, Size c_step = kPanel, Ahead<V>* ahead = nullptr, Size row_step = 0) {
   using P = typename V::Product;
   using Half = typename V::Half;
-  constexpr Right one = Right::one_panel, more = Right::panels;
+  constexpr Right one = packed ? Right::one_panel : Right::rows, more = packed ? Right::panels : Right::rows;
   const Size half = columns % kPanel > 0 && columns % kPanel <= kHalf, whole = (columns + kPanel - 1) / kPanel - half;
+  const auto vectors = [&]<class W, int N, Right right>(Size step) {
+    multiply_vectors<W, N, left, right>(rows, a, stride, depth, panel, row_step, c, ldc, step, start, ahead);
+  };
   if constexpr (V::width < kPanel) {
-    constexpr int vectors = kPanel / P::width;
-    if (whole) multiply_vectors<P, vectors, left, one>(rows, a, stride, depth, panel, c, ldc, P::width, start, ahead);
+    if (whole) vectors.template operator()<P, kPanel / P::width, one>(P::width);
   } else {
     switch (whole) {
       case 0: break;
-      case 1: multiply_vectors<P, 1, left, more>(rows, a, stride, depth, panel, c, ldc, c_step, start, ahead); break;
-      case 2: multiply_vectors<P, 2, left, more>(rows, a, stride, depth, panel, c, ldc, c_step, start, ahead); break;
-      case 3: multiply_vectors<P, 3, left, more>(rows, a, stride, depth, panel, c, ldc, c_step, start, ahead); break;
-      default: multiply_vectors<P, 4, left, more>(rows, a, stride, depth, panel, c, ldc, c_step, start, ahead);
+      case 1: vectors.template operator()<P, 1, more>(c_step); break;
+      case 2: vectors.template operator()<P, 2, more>(c_step); break;
+      case 3: vectors.template operator()<P, 3, more>(c_step); break;
+      default: vectors.template operator()<P, 4, more>(c_step);
     }
   }
   if (!half) return;
   if (start.values) start.values += whole * c_step;
-  multiply_vectors<Half, 1, left, one>(rows, a, stride, depth, panel + whole * depth.whole() * kPanel, c + whole * c_step, ldc,
-                                       kHalf, start, ahead);
+  panel += whole * kPanel * (packed ? depth.whole() : 1);
+  c += whole * c_step;
+  vectors.template operator()<Half, 1, one>(kHalf);
 }
 
 // The last panel of a matrix is 8 wide where no more than 8 columns are left.

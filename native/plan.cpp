@@ -7,24 +7,31 @@
 namespace unspool {
 namespace {
 
-constexpr Size kStream = Size{1} << 22;  // floats of `saved`, 16 MiB
-constexpr Size kGroupRows = 48;  // rows whose states, operands and sums still share a second-level cache
+constexpr Size kStream = Size{1} << 22;       // floats of `saved`, 16 MiB
+constexpr Size kGroupRows = 48;               // rows whose states, operands and sums share a second-level cache
+constexpr Size kChunkRows = 512;              // of a part in a chunk, so that products are deep; or one step
+constexpr Size kChunkFloats = Size{1} << 17;  // and so many more as fill half of that cache
+constexpr Size kLargeSums = Size{1} << 19;    // floats of one part's sums that two parts would rather share
 
 }  // namespace
 
 Rows sort_rows(const Sequence& s) {
   const auto n = static_cast<std::size_t>(s.rows);
-  Rows rows{std::vector<Size>(n), std::vector<Size>(n), std::vector<Size>(n)};
-  Size total = 0;
-  for (std::size_t b = 0; b < n; ++b) {
-    rows.length[b] = s.lengths ? s.lengths[b] : s.steps;
-    rows.start[b] = total;
-    total += rows.length[b];
-  }
+  Rows rows{std::vector<Size>(n), std::vector<Size>(n), {0}, 1};
+  for (std::size_t b = 0; b < n; ++b) rows.length[b] = s.lengths ? s.lengths[b] : s.steps;
   std::iota(rows.order.begin(), rows.order.end(), Size{0});
-  std::stable_sort(rows.order.begin(), rows.order.end(),
-                   [&](Size a, Size b) { return rows.length[static_cast<std::size_t>(a)] > rows.length[static_cast<std::size_t>(b)]; });
-  return rows;
+  std::stable_sort(rows.order.begin(), rows.order.end(), [&](Size a, Size b) {
+    return rows.length[static_cast<std::size_t>(a)] > rows.length[static_cast<std::size_t>(b)];
+  });
+  const auto length = [&](Size i) { return rows.length[static_cast<std::size_t>(rows.order[static_cast<std::size_t>(i)])]; };
+  const Size sums = padded(s.hidden, 16) * layout_of(s.cell).slots * (s.inputs + s.hidden);
+  rows.parts = s.rows > 1 && sums <= kLargeSums ? 2 : 1;
+  for (Size step = 0, active = s.rows;; ++step) {
+    while (active > 0 && length(active - 1) <= step) --active;
+    if (active == 0) return rows;
+    for (Size part = 0; part < rows.parts; ++part)
+      rows.place.push_back(rows.place.back() + (active - part + rows.parts - 1) / rows.parts);
+  }
 }
 
 Plan make_plan(const Sequence& s, const Gradients& g, const Rows& rows) {
@@ -36,24 +43,39 @@ Plan make_plan(const Sequence& s, const Gradients& g, const Rows& rows) {
   p.operand = {p.cell.r2.count() > 0 ? p.units : 0, s.projected ? 0 : s.inputs, s.hidden};
   p.order = rows.order.data();
   p.length = rows.length.data();
-  p.start = rows.start.data();
-  p.real_steps = std::accumulate(rows.length.begin(), rows.length.end(), Size{0});
+  p.place = rows.place.data();
+  p.parts = rows.parts;
+  p.steps = (static_cast<Size>(rows.place.size()) - 1) / p.parts;
+  p.real_steps = rows.place.back();
   const Size threads = std::max(1, s.threads);
   const Size rounds = std::max<Size>(1, (s.rows + threads * kGroupRows - 1) / (threads * kGroupRows));
-  p.groups = std::clamp<Size>(threads * rounds, 1, std::max<Size>(1, s.rows));
+  p.groups = padded(std::clamp<Size>(threads * rounds, 1, std::max<Size>(1, s.rows)), p.parts);
   p.group_rows = (s.rows + p.groups - 1) / p.groups;
-  p.slots = s.saved;
-  p.states = p.slots + p.real_steps * p.cell.slots * p.units;
-  p.second = p.states + (p.cell.keeps_state ? p.real_steps * p.units : 0);
-  p.first = p.second + (p.cell.second_gate >= 0 ? p.real_steps * p.units : 0);
-  p.normed[0] = p.first + s.rows * p.units;
-  p.normed[1] = p.normed[0] + p.real_steps * p.cell.r1.count() * p.units;
-  p.scale[0] = p.normed[1] + p.real_steps * p.cell.x.count() * p.units;
-  p.scale[1] = p.scale[0] + p.real_steps;
-  const Size saved = (s.norm ? p.scale[0] : p.normed[0]) - p.slots;
-  p.streams = s.saved && saved >= kStream && reinterpret_cast<std::uintptr_t>(s.saved) % 64 == 0;
+  p.record = Record(p.cell, p.units, s.norm);
+  p.first = s.saved + p.real_steps * p.record.stride;
+  p.streams = s.saved && p.real_steps * p.record.stride >= kStream && reinterpret_cast<std::uintptr_t>(s.saved) % 64 == 0;
   p.row_extras = p.cell.extras + (s.norm ? 2 * (p.cell.r1.count() + p.cell.x.count()) : 0) + (s.norm_memory ? 2 : 0);
   return p;
+}
+
+std::vector<Chunk> cut(Plan& p) {
+  p.d_inputs = p.cell.slots * p.units;
+  p.d_stride = odd_lines(p.d_inputs + (p.s.norm ? p.cell.x.count() * p.units : 0));
+  const Size most = std::max(kChunkRows, kChunkFloats / (p.d_stride + p.operand.width()));
+  std::vector<Chunk> chunks;
+  Size rows = 0, largest = 0;
+  for (Size step = 0; step < p.steps; ++step) {
+    const Size active = p.active(step, 0);  // no other part has more
+    if (step == 0 || rows + active > most) {
+      chunks.push_back({step, step});
+      rows = 0;
+    }
+    chunks.back().last = step + 1;
+    rows += active;
+    largest = std::max(largest, rows);
+  }
+  p.d_size = largest * p.d_stride;
+  return chunks;
 }
 
 void take_panels(Plan& p, Pieces& pieces) {

@@ -6,6 +6,9 @@
 
 namespace unspool {
 
+constexpr Size kLine = 16;   // floats of a line of the caches
+constexpr Size kGuard = 16;  // floats between scratch rows' ends and the next array: panels may be written whole
+
 // The rows of the products' left side in the forward pass: [state · second gate | input | state], of which each
 // slot's product sees one contiguous stretch (with normalisation two, one after the other); the weight gradients read
 // the same stretches.
@@ -28,6 +31,33 @@ struct FewRows {
   float* projection;  // (B, T, G·H)
 };
 
+// An odd number of cache lines: rows so far apart do not meet in one set of a cache.
+constexpr Size odd_lines(Size floats) { return (padded(floats, kLine) / kLine | 1) * kLine; }
+
+// What is saved of a row and step, as it lies in memory: the slots, and so far from their begin ...
+struct Record {
+  Size state;      // c, or the raw state where the output is not it
+  Size second;     // second gate times the state as it was read
+  Size normed[2];  // normalised products of the state, of the input: the slots of r1, of x
+  Size scale;      // 1 / standard deviation of both
+  Size stride;     // the next record
+
+  constexpr Record(const CellLayout& c, Size units, bool norm) {
+    state = c.slots * units;
+    second = state + (c.keeps_state ? units : 0);
+    normed[0] = second + (c.second_gate >= 0 ? units : 0);
+    normed[1] = normed[0] + (norm ? c.r1.count() * units : 0);
+    scale = normed[1] + (norm ? c.x.count() * units : 0);
+    stride = odd_lines(scale + (norm ? 2 : 0));
+  }
+  Record() = default;
+};
+
+// Steps [first, last), whose gradients of pre-activations wait in the caches for those of the weights.
+struct Chunk {
+  Size first, last;
+};
+
 struct Plan {
   Sequence s;
   FewRows few;
@@ -38,8 +68,10 @@ struct Plan {
   Size real_steps;  // sum of all lengths: saved rows
   const Size* order;   // rows, longest first
   const Size* length;  // of each row
-  const Size* start;   // of each row: its first saved row
-  Size groups, group_rows;  // group k holds rows order[k], order[k + groups], ...; at most group_rows of them
+  Size steps;          // of the longest row
+  Size parts;          // rows order[0], order[2], ... and order[1], order[3], ...: each part adds up gradients for itself
+  const Size* place;   // of each step and part: its first saved row; then their number
+  Size groups, group_rows;  // group k holds rows order[k], order[k + groups], ...; at most group_rows, all of a part
 
   // Packed: panels of each slot (depth × units), biases and extras (units each).
   float* panel[4];
@@ -54,15 +86,34 @@ struct Plan {
   Size row_extras;   // extras, gains and shifts of the slots of r1, then of x, gain and shift of the memory
   float* row_extra;  // (B, row_extras, units): their gradients, row by row
 
-  bool streams;  // `saved` is larger than caches, and written past them
-  // Regions of `saved`, by saved row n = start[row] + step (steps in the order of processing).
-  float* slots;   // (n, slots·units)
-  float* states;  // (n, units): c, or the raw state where the output is not it
-  float* second;  // (n, units): second gate times the state as it was read
-  float* first;   // (B, units): the initial state as it is read
-  float* normed[2];  // (n, slots of r1 · units), (n, slots of x · units): normalised products of the state, of the input
-  float* scale[2];   // (n): 1 / standard deviation of each
+  // The backward pass goes by chunks of steps, the last first.
+  const Chunk* chunks;
+  Size chunk_count;
+  float* d;         // of each part: gradients of the pre-activations of a chunk, and of those of a normalised input
+  Size d_stride, d_inputs, d_size;  // floats from row to row, to those of the input, from part to part
+  float* sums;      // of each part, for each panel of 16: (operand, 16) of its weights' gradients, 16 of its biases'
+  Size sums_size;   // of a part; sums null: no gradient of weights is wanted
+  float* tokens;    // (distinct, G·H) of the second part; the first has g.x
+  float* scratch;   // of each group
 
+  bool streams;  // `saved` is larger than caches, and written past them
+  // What is saved: a record a row and step, then the initial states as they are read (B, units).
+  Record record;
+  float* first;
+
+  // Rows of a part that are at work at a step, at the steps of a chunk.
+  Size active(Size step, Size part) const { return place[step * parts + part + 1] - place[step * parts + part]; }
+  Size rows_of(const Chunk& chunk, Size part) const {
+    Size rows = 0;
+    for (Size step = chunk.first; step < chunk.last; ++step) rows += active(step, part);
+    return rows;
+  }
+  // The record of a step for the i-th row of a part.
+  float* saved(Size step, Size part, Size i) const { return s.saved + (place[step * parts + part] + i) * record.stride; }
+  // The same for the i-th row of a group.
+  float* saved_of_group(Size step, Size group, Size i) const {
+    return saved(step, group % parts, group / parts + i * (groups / parts));
+  }
   // Whether the only slot is the output itself: then it is not saved a second time.
   bool output_is_slot() const { return cell.slots == 1 && !s.keep[0] && s.keep_share == 0.0f; }
   // Panels of the input's part of a slot, when it is normalised by itself.
@@ -75,7 +126,5 @@ struct Plan {
   // The row of a projected x that a row reads at its `step`-th turn.
   Size projection_at(Size row, Size step) const { return s.tokens ? s.tokens[at(row, step)] : at(row, step); }
 };
-
-constexpr Size kGuard = 16;  // floats between scratch rows' ends and the next array: panels may be written whole
 
 }  // namespace unspool

@@ -25,13 +25,16 @@ class Pieces {
 };
 
 struct Rows {
-  std::vector<Size> order, length, start;
+  std::vector<Size> order, length, place;  // as in Plan
+  Size parts;
 };
 
 // Longest first.
 Rows sort_rows(const Sequence& s);
 // All but the places of what is packed. `rows` is to outlive the plan.
 Plan make_plan(const Sequence& s, const Gradients& g, const Rows& rows);
+// The chunks of a plan, and how it keeps their gradients. They are to outlive the plan.
+std::vector<Chunk> cut(Plan& p);
 void take_panels(Plan& p, Pieces& pieces);
 void take_extras(Plan& p, Pieces& pieces);
 

@@ -12,7 +12,6 @@
 namespace unspool {
 namespace {
 
-constexpr Size kPage = Size{1} << 19;  // floats of a large page, 2 MiB
 constexpr Size kKept = Size{1} << 26;  // 256 MiB in all
 
 struct Spare {
@@ -36,6 +35,15 @@ Room remove(Spare& s, std::size_t k) {
 
 }  // namespace
 
+float* large_pages(Size floats) noexcept {
+  const auto bytes = static_cast<std::size_t>(padded(floats, kPage)) * sizeof(float);
+  auto* data = static_cast<float*>(std::aligned_alloc(static_cast<std::size_t>(kPage) * sizeof(float), bytes));
+#if defined(__linux__)
+  if (data) madvise(data, bytes, MADV_HUGEPAGE);  // a wish: without it the pages are small
+#endif
+  return data;
+}
+
 Room take_room(Size floats) {
   if (floats < 0 || floats > Size{1} << 58) throw std::bad_alloc();
   Spare& s = spare();
@@ -44,20 +52,14 @@ Room take_room(Size floats) {
     for (std::size_t k = s.rooms.size(); k-- > 0;)
       if (floats <= s.rooms[k].floats && s.rooms[k].floats <= 2 * floats) return remove(s, k);
   }
-  const Size rounded = padded(floats, kPage);
-  const auto bytes = static_cast<std::size_t>(rounded) * sizeof(float);
-  const auto fresh = [&] { return static_cast<float*>(std::aligned_alloc(static_cast<std::size_t>(kPage) * sizeof(float), bytes)); };
-  float* data = fresh();
+  float* data = large_pages(floats);
   if (!data) {  // what is kept may be what is missing
     const std::lock_guard<std::mutex> held(s.lock);
     while (!s.rooms.empty()) std::free(remove(s, 0).data);
-    data = fresh();
+    data = large_pages(floats);
   }
   if (!data) throw std::bad_alloc();
-#if defined(__linux__)
-  madvise(data, bytes, MADV_HUGEPAGE);  // a wish: without it the pages are small
-#endif
-  return {data, rounded};
+  return {data, padded(floats, kPage)};
 }
 
 void give_back(const Room& room) noexcept {

@@ -6,6 +6,11 @@
 
 namespace unspool {
 
+constexpr Size kPage = Size{1} << 19;  // floats of a large page, 2 MiB
+
+// Fresh memory of whole large pages, where there are any, to be freed with std::free; null: there is none.
+float* large_pages(Size floats) noexcept;
+
 struct Room {
   float* data;
   Size floats;

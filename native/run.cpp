@@ -1,13 +1,13 @@
 #include "run.h"
 
+#include <memory>
 #include <stdexcept>
 #include <vector>
 
-#include "backward.h"
+#include "parts.h"
 #include "planning.h"
 #include "runtime.h"
 #include "sharing.h"
-#include "weight_gradients.h"
 
 namespace unspool {
 namespace {
@@ -100,13 +100,6 @@ void reduce_extras(const Plan& p) {
   for (Size k = 0; p.g.norm_memory && k < 2; ++k) reduce_extra(p, p.row_extras - 2 + k, p.g.norm_memory + k * h);
 }
 
-void weight_gradients(const Plan& p, Size threads, float* scratch, Size scratch_each) {
-  const Size panels = panels_of(p.cell, p.units);
-  parallel(static_cast<int>(threads), threads, [&](Size i) {
-    target()->weight_gradients(p, panels * i / threads, panels * (i + 1) / threads, scratch + i * scratch_each);
-  });
-}
-
 }  // namespace
 
 Workspace& workspace() {
@@ -143,11 +136,11 @@ const CellLayout& layout_of(Cell cell) { return kLayouts[static_cast<int>(cell)]
 
 Size saved_floats(Cell cell, Size rows, Size real_steps, Size hidden, bool norm) {
   const CellLayout& c = layout_of(cell);
-  const Size vectors = c.slots + (c.keeps_state ? 1 : 0) + (c.second_gate >= 0 ? 1 : 0) + (norm ? c.r1.count() + c.x.count() : 0);
-  Size all, size;
-  if (__builtin_mul_overflow(real_steps, vectors, &all) || __builtin_add_overflow(all, rows, &all) ||
-      __builtin_mul_overflow(all, padded(hidden, target()->width), &size) ||
-      __builtin_add_overflow(size, norm ? 2 * real_steps : 0, &size) || size > (Size{1} << 58))
+  if (hidden > (Size{1} << 50)) throw std::bad_alloc();
+  const Size units = padded(hidden, target()->width);
+  Size records, first, size;
+  if (__builtin_mul_overflow(real_steps, Record(c, units, norm).stride, &records) ||
+      __builtin_mul_overflow(rows, units, &first) || __builtin_add_overflow(records, first, &size) || size > (Size{1} << 58))
     throw std::bad_alloc();
   return size;
 }
@@ -172,26 +165,42 @@ void forward(const Sequence& s) {
 void backward(const Sequence& s, const Gradients& g) {
   const Rows rows = sort_rows(s);
   Plan p = make_plan(s, g, rows);
-  const Size panels = panels_of(p.cell, p.units), threads = std::clamp<Size>(s.threads, 1, panels);
-  const Size each = backward_scratch(p.cell, p.units, p.group_rows, s.norm);
-  const Size each_weights = gradient_scratch(p.operand, (panels + threads - 1) / threads);
   const bool weights = g.w_ih || g.w_hh || g.b_ih || g.b_hh;
-  float *scratch = nullptr, *weight_scratch = nullptr;
+  const std::vector<Chunk> chunks = cut(p);
+  p.chunks = chunks.data();
+  p.chunk_count = static_cast<Size>(chunks.size());
+  const Size panels = panels_of(p.cell, p.units), each_left = left_scratch(p.operand);
+  p.sums_size = panels * (p.operand.width() + 1) * kPanel;
+  float* left = nullptr;
   with_workspace([&](Pieces& pieces) {
     take_extras(p, pieces);
     p.row_extra = pieces.take(p.row_extras * p.units * s.rows);
     p.back_r1 = pieces.take(p.cell.r1.count() * s.hidden * padded(s.hidden, kPanel));
     p.back_r2 = pieces.take(p.cell.r2.count() * s.hidden * padded(s.hidden, kPanel));
     p.back_x = pieces.take(g.x && !s.projected ? p.cell.x.count() * s.hidden * padded(s.inputs, kPanel) : 0);
-    scratch = pieces.take(p.groups * each);
-    weight_scratch = pieces.take(weights ? threads * each_weights : 0);
+    p.d = pieces.take(p.parts * p.d_size);
+    if (weights) p.sums = pieces.take(p.parts * p.sums_size + kGuard);
+    if (weights) left = pieces.take(std::max(1, s.threads) * each_left);
+    if (g.x && s.tokens && p.parts > 1) p.tokens = pieces.take(s.distinct * p.cell.gates * s.hidden);
+    p.scratch = pieces.take(p.groups * backward_scratch(p.units, p.group_rows));
   });
   target()->pack_backward(p);
-  parallel(s.threads, p.groups,
-           [&](Size group) { target()->backward[static_cast<int>(s.cell)](p, group, scratch + group * each); });
-  if (weights) weight_gradients(p, threads, weight_scratch, each_weights);
-  if (g.x && s.tokens)
-    parallel(s.threads, s.threads, [&](Size part) { target()->scatter_to_tokens(p, part, s.threads); });
+  const auto part = [&](Size index, Team team, Size member) {
+    target()->backward[static_cast<int>(s.cell)](p, index, team, left ? left + member * each_left : nullptr);
+  };
+  std::unique_ptr<Barrier> barriers[2];
+  together(s.threads, [&](Team team) {
+    if (team.count < p.parts || p.parts == 1) {
+      for (Size index = 0; index < p.parts; ++index) part(index, team, team.index);
+    } else {
+      const int index = team.index % 2, count = (team.count + 1 - index) / 2;
+      if (team.index < 2) barriers[index] = std::make_unique<Barrier>(count);
+      team.wait();
+      part(index, {team.index / 2, count, barriers[index].get()}, team.index);
+      team.wait();
+    }
+    target()->join_parts(p, team);
+  });
   reduce_extras(p);
   workspace().release_beyond_bound();
 }

@@ -15,6 +15,7 @@
 #include <xmmintrin.h>
 #endif
 
+#include "room.h"
 #include "target.h"
 
 namespace unspool {
@@ -55,8 +56,9 @@ class Workspace {
       size_ = 0;
       block_ = nullptr;
       if (floats > kLargest) throw std::bad_alloc();
-      const Size rounded = (floats + 15) / 16 * 16;
-      block_ = static_cast<float*>(std::aligned_alloc(64, static_cast<std::size_t>(rounded) * sizeof(float)));
+      const Size rounded = padded(floats, floats < kPage ? kLine : kPage);
+      block_ = floats < kPage ? static_cast<float*>(std::aligned_alloc(64, static_cast<std::size_t>(rounded) * sizeof(float)))
+                              : large_pages(floats);
       if (!block_) throw std::bad_alloc();
       size_ = rounded;
     }

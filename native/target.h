@@ -22,9 +22,8 @@ struct Target {
   void (*pack_forward)(const Plan&);  // without matrices where they are used as they are
   void (*pack_backward)(const Plan&);
   void (*forward[static_cast<int>(Cell::count)])(const Plan&, Size group, float* scratch, Team team);
-  void (*backward[static_cast<int>(Cell::count)])(const Plan&, Size group, float* scratch);
-  void (*weight_gradients)(const Plan&, Size first_panel, Size last_panel, float* scratch);
-  void (*scatter_to_tokens)(const Plan&, Size part, Size parts);
+  void (*backward[static_cast<int>(Cell::count)])(const Plan&, Size part, Team team, float* left);
+  void (*join_parts)(const Plan&, Team team);
   void (*region_pack)(const RegionCall&, float* panels);
   void (*region_forward)(const RegionCall&, const float* panels, Size row, float* scratch);
   void (*region_input_gradient)(const RegionCall&, const RegionGradients&, Size row);

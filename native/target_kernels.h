@@ -1,29 +1,20 @@
 // The kernels of one vector type, gathered into a Target.
 #pragma once
 
-#include "backward.h"
 #include "forward.h"
 #include "linear_kernels.h"
 #include "pack.h"
+#include "parts.h"
 #include "product.h"
 #include "region_kernels.h"
 #include "shares.h"
 #include "target.h"
-#include "weight_gradients.h"
 
 namespace unspool {
 
 template <class V, class C>
 void forward_group(const Plan& plan, Size group, float* scratch, Team team) {
   ForwardRun<V, C>(plan, group, scratch, team).run();
-}
-template <class V, class C>
-void backward_group(const Plan& plan, Size group, float* scratch) {
-  BackwardRun<V, C>(plan, group, scratch).run();
-}
-template <class V>
-void weight_gradient_panels(const Plan& plan, Size first, Size last, float* scratch) {
-  WeightGradients<V>(plan, first, last, scratch).run();
 }
 template <class V>
 void pack_for_forward(const Plan& plan) {
@@ -42,8 +33,8 @@ void activate(int which, const float* x, float* y, Size n) {
 template <class V, class R, class... C>
 constexpr Target make_target() {
   static_assert(sizeof...(C) == static_cast<int>(Cell::count));
-  return {static_cast<int>(V::width), pack_for_forward<V>, pack_backward<V>, {forward_group<V, C>...}, {backward_group<V, C>...},
-          weight_gradient_panels<V>, scatter_to_tokens<V>, region_pack<R>, region_forward<R>, region_input_gradient<R>,
+  return {static_cast<int>(V::width), pack_for_forward<V>, pack_backward<V>, {forward_group<V, C>...}, {backward_part<V, C>...},
+          join_parts<V>, region_pack<R>, region_forward<R>, region_input_gradient<R>,
           region_weight_gradient<R>, pack_product<V>, product<V>, log_softmax<V>, shares<V>, pack_matrix<V>, matrix_product<V>, activate<V>};
 }
 // V: the vectors of the cells; R: those of the region convolution.

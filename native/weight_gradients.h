@@ -1,151 +1,120 @@
-// Gradients of matrices and biases: one product over all real steps of the batch. Each thread owns some panels of
-// 16 pre-activations and walks over all steps in the same order, so the number of threads changes no bit.
+// Gradients of matrices and biases: one product over all rows of a chunk (backward.h), added to those of the chunks
+// before. Each thread owns some panels of 16 pre-activations and walks over all rows in the same order, so the number
+// of threads changes no bit.
 #pragma once
 
 #include <cstring>
 
 #include "matmul.h"
 #include "plan.h"
+#include "team.h"
 
 namespace unspool {
 
-constexpr Size kChunk = 128;  // steps at once: a panel of gradients is 8 KB then, and stays in the first cache
+constexpr Size kRowsAtOnce = 128;  // four panels of gradients are 32 KB then, and stay in the first cache
 
 constexpr Size panels_of(const CellLayout& c, Size units) {
   return c.slots * ((units + kPanel - 1) / kPanel);
 }
-// Floats of scratch for one thread that owns `panels` of them.
-constexpr Size gradient_scratch(const Operand& o, Size panels) {
-  return kChunk * (o.width() + kGuard + kBlock) + panels * (o.width() + 1) * kPanel + 3 * kGuard;
-}
-
-// Gradients of the distinct tokens' projections: those of `part`, of every `parts`, summed in the order of the steps.
-template <class V>
-void scatter_to_tokens(const Plan& p, Size part, Size parts) {
-  const Size h = p.s.hidden, width = p.cell.gates * h;
-  for (Size t = part; t < p.s.distinct; t += parts)
-    std::memset(p.g.x + t * width, 0, static_cast<std::size_t>(width) * sizeof(float));
-  for (Size row = 0, n = 0; row < p.s.rows; ++row)
-    for (Size step = 0; step < p.length[row]; ++step, ++n) {
-      const Size token = p.projection_at(row, step);
-      if (token % parts != part) continue;
-      for (int slot = p.cell.x.begin; slot < p.cell.x.end; ++slot) {
-        const float* from = p.slots + (n * p.cell.slots + slot) * p.units;
-        float* to = p.g.x + token * width + p.cell.gate_of[slot] * h;
-        for (Size u = 0; u < h; u += V::width)
-          (V::load_first(to + u, h - u) + V::load(from + u)).store_first(to + u, h - u);
-      }
-    }
-}
+constexpr Size left_stride(const Operand& o) { return padded(o.width(), kLine) + kGuard; }
+constexpr Size left_scratch(const Operand& o) { return kRowsAtOnce * left_stride(o) + kGuard; }
 
 template <class V>
 class WeightGradients {
  public:
-  WeightGradients(const Plan& plan, Size first_panel, Size last_panel, float* scratch)
-      : p_(plan), hidden_(plan.s.hidden), units_(plan.units), blocks_((plan.units + kPanel - 1) / kPanel),
-        first_(first_panel), last_(last_panel), stride_(plan.operand.width() + kGuard) {
-    left_ = scratch;
-    panel_ = left_ + kChunk * stride_ + kGuard;
-    sums_ = panel_ + kChunk * kBlock + kGuard;
+  WeightGradients(const Plan& plan, Size part, Team team)
+      : p_(plan), hidden_(plan.s.hidden), blocks_((plan.units + kPanel - 1) / kPanel), part_(part),
+        stride_(left_stride(plan.operand)) {
+    const Size panels = panels_of(plan.cell, plan.units);
+    first_ = panels * team.index / team.count;
+    last_ = panels * (team.index + 1) / team.count;
   }
 
-  void run() {
-    const Size size = (last_ - first_) * (p_.operand.width() + 1) * kPanel;
-    std::memset(sums_, 0, static_cast<std::size_t>(size) * sizeof(float));
-    Cursor cursor{0, 0};
-    for (Size n = 0; n < p_.real_steps; n += kChunk) {
-      const Size count = p_.real_steps - n < kChunk ? p_.real_steps - n : kChunk;
-      gather(cursor, n, count);
+  void begin() {
+    std::memset(sums(first_), 0, static_cast<std::size_t>((last_ - first_) * size_of_panel()) * sizeof(float));
+  }
+  void add(const Chunk& chunk, float* left) {
+    left_ = left;
+    Cursor cursor{chunk.first, 0};
+    for (Size n = 0, last = p_.rows_of(chunk, part_), count; n < last; n += count) {
+      count = std::min(kRowsAtOnce, last - n);
+      gather(cursor, count);
       for (Size q = first_, next; q < last_; q = next) {
         next = std::min({last_, q + block_of<V> / kPanel, (q / blocks_ + 1) * blocks_});
         add(q, next, n, count);
       }
     }
-    for (Size q = first_; q < last_; ++q) scatter(q);
+  }
+  // From the sums of all parts to where they are wanted.
+  void end() {
+    for (Size q = first_; q < last_; ++q) {
+      for (Size part = 1; part < p_.parts; ++part)
+        for (Size k = 0; k < size_of_panel(); k += V::width)
+          (V::load(sums(q) + k) + V::load(sums(q) + part * p_.sums_size + k)).store(sums(q) + k);
+      scatter(q);
+    }
   }
 
  private:
-  struct Cursor {
-    Size row, step;
-  };
   int slot(Size q) const { return static_cast<int>(q / blocks_); }
   Size unit(Size q) const { return q % blocks_ * kPanel; }
-  float* sums(Size q) const { return sums_ + (q - first_) * (p_.operand.width() + 1) * kPanel; }
+  Size size_of_panel() const { return (p_.operand.width() + 1) * kPanel; }
+  float* sums(Size q) const { return p_.sums + part_ * p_.sums_size + q * size_of_panel(); }
 
-  // What the products of the forward pass read at `count` saved steps, one a row.
-  void gather(Cursor& c, Size n, Size count) {
-    for (Size k = 0; k < count; ++k, ++c.step) {
-      while (c.step >= p_.length[c.row]) c = {c.row + 1, 0};
-      float* to = left_ + k * stride_;
-      if (p_.operand.second > 0) copy(p_.second + (n + k) * units_, units_, to);
-      to += p_.operand.second;
-      if (p_.operand.input > 0) copy(p_.s.x + p_.at(c.row, c.step) * p_.s.inputs, p_.s.inputs, to);
-      to += p_.operand.input;
-      copy(c.step > 0 ? p_.s.y + p_.at(c.row, c.step - 1) * hidden_ : p_.first + c.row * units_, hidden_, to);
-      if (p_.s.mask)
-        for (Size u = 0; u < hidden_; u += V::width) {
-          const Size left = hidden_ - u;
-          (V::load_first(to + u, left) * V::load_first(p_.s.mask + c.row * hidden_ + u, left)).store_first(to + u, left);
-        }
+  struct Cursor {
+    Size step, i;
+  };
+
+  // What the products of the forward pass read at the next `count` saved rows.
+  void gather(Cursor& c, Size count) {
+    for (Size k = 0; k < count; ++k, ++c.i) {
+      while (c.i == p_.active(c.step, part_)) c = {c.step + 1, 0};
+      gather(c, p_.order[part_ + c.i * p_.parts], left_ + k * stride_);
+    }
+  }
+  void gather(const Cursor& c, Size row, float* to) const {
+    copy(p_.saved(c.step, part_, c.i) + p_.record.second, p_.operand.second, to);
+    to += p_.operand.second;
+    copy(p_.s.x + p_.at(row, c.step) * p_.s.inputs, p_.operand.input, to);
+    to += p_.operand.input;
+    const float* read = c.step > 0 ? p_.s.y + p_.at(row, c.step - 1) * hidden_ : p_.first + row * p_.units;
+    if (!p_.s.mask) return copy(read, hidden_, to);
+    for (Size u = 0; u < hidden_; u += V::width) {
+      const Size left = hidden_ - u;
+      (V::load_first(read + u, left) * V::load_first(p_.s.mask + row * hidden_ + u, left)).store_first(to + u, left);
     }
   }
   static void copy(const float* from, Size n, float* to) {
     std::memcpy(to, from, static_cast<std::size_t>(n) * sizeof(float));
   }
 
-  // Where the gradients of pre-activations stand: so many slots a saved step, from slot `first` on.
-  struct Source {
-    const float* rows;
-    Size slots, first;
-  };
-
-  // Panels q to last of one slot. What is normalised by itself has gradients of its own.
+  // Panels q to last of one slot, of so many rows from n on. What is normalised by itself has gradients of its own.
   void add(Size q, Size last, Size n, Size count) {
     const CellLayout& c = p_.cell;
     const Operand& o = p_.operand;
-    const Source all{p_.slots, c.slots, 0}, input{p_.normed[1], c.x.count(), c.x.begin};
-    if (!p_.norm) return add(q, last, n, count, o.begin(c, slot(q)), o.end(c, slot(q)), all);
-    if (c.x.has(slot(q))) add(q, last, n, count, o.second, o.second + o.input, input);
-    if (c.r1.has(slot(q))) add(q, last, n, count, o.second + o.input, o.width(), all);
+    const float* d = p_.d + part_ * p_.d_size + n * p_.d_stride + slot(q) * p_.units + unit(q);
+    if (!p_.norm) return add(q, last, d, count, o.begin(c, slot(q)), o.end(c, slot(q)));
+    if (c.x.has(slot(q)))
+      add(q, last, d + p_.d_inputs - c.x.begin * p_.units, count, o.second, o.second + o.input);
+    if (c.r1.has(slot(q))) add(q, last, d, count, o.second + o.input, o.width());
   }
 
   // The part of their gradients that the stretch from begin to end of what the products read gives.
-  void add(Size q, Size last, Size n, Size count, Size begin, Size end, const Source& from) {
-    Size columns = 0;
-    float* panel = panel_;
-    for (Size one = q; one < last; ++one) {
-      const Size width = panel_width(unit(one), hidden_);
-      columns += width;
-      gather_panel(one, width, from, n, count, panel);
-      panel += count * width;
-    }
-    look_ahead(last, n, count, from);
+  void add(Size q, Size last, const float* d, Size count, Size begin, Size end) {
+    for (Size one = q; one < last; ++one) add_biases(one, d + (one - q) * kPanel, count);
     float* c = sums(q) + begin * kPanel;
     if (end > begin)
-      multiply<V, Left::by_depth>(end - begin, left_ + begin, stride_, count, panel_, columns, c, kPanel, {c, kPanel},
-                                  (p_.operand.width() + 1) * kPanel, &ahead_);
+      multiply<V, Left::by_depth, false>(end - begin, left_ + begin, stride_, count, d,
+                                         std::min(hidden_ - unit(q), (last - q) * kPanel), c, kPanel, {c, kPanel},
+                                         size_of_panel(), nullptr, p_.d_stride);
   }
 
-  // The panels after these, of the same steps.
-  void look_ahead(Size q, Size n, Size count, const Source& from) {
-    ahead_.clear();
-    if (q == last_ || slot(q) - from.first >= from.slots) return;
-    const Size place = (slot(q) - from.first) * units_ + unit(q), width = std::min(block_of<V>, units_ - unit(q));
-    for (Size k = 0; k < count; ++k) ahead_.add(from.rows + (n + k) * from.slots * units_ + place, width);
-  }
-
-  // The gradients of the pre-activations of one panel, and their sum to that of the bias.
-  void gather_panel(Size q, Size width, const Source& from, Size n, Size count, float* panel) {
-    const float* rows = from.rows + (slot(q) - from.first) * units_ + unit(q);
+  void add_biases(Size q, const float* d, Size count) {
     float* total = sums(q) + p_.operand.width() * kPanel;
-    for (Size v = 0; v < width; v += V::width) {
-      V sum = V::zero();
-      for (Size k = 0; k < count; ++k) {
-        const V d = V::load(rows + (n + k) * from.slots * units_ + v);
-        d.store(panel + k * width + v);
-        sum = sum + d;
-      }
-      (V::load(total + v) + sum).store(total + v);
+    for (Size v = 0; v < kPanel && unit(q) + v < p_.units; v += V::width) {
+      V sum = V::load(total + v);
+      for (Size k = 0; k < count; ++k) sum = sum + V::load(d + k * p_.d_stride + v);
+      sum.store(total + v);
     }
   }
 
@@ -169,9 +138,8 @@ class WeightGradients {
   }
 
   const Plan& p_;
-  Ahead<V> ahead_;
-  Size hidden_, units_, blocks_, first_, last_, stride_;
-  float *left_, *panel_, *sums_;
+  Size hidden_, blocks_, part_, stride_, first_, last_;
+  float* left_ = nullptr;
 };
 
 }  // namespace unspool

@@ -31,7 +31,11 @@ struct Avx512 {
   friend Avx512 operator+(Avx512 a, Avx512 b) { return {_mm512_add_ps(a.v, b.v)}; }
   friend Avx512 operator-(Avx512 a, Avx512 b) { return {_mm512_sub_ps(a.v, b.v)}; }
   friend Avx512 operator*(Avx512 a, Avx512 b) { return {_mm512_mul_ps(a.v, b.v)}; }
-  friend Avx512 operator/(Avx512 a, Avx512 b) { return {_mm512_div_ps(a.v, b.v)}; }
+  // a / b as good as rounded, for b of at most 1e38: half the time of a division.
+  friend Avx512 operator/(Avx512 a, Avx512 b) {
+    const __m512 inverse = _mm512_rcp14_ps(b.v), first = _mm512_mul_ps(a.v, inverse);
+    return {_mm512_fmadd_ps(_mm512_fnmadd_ps(b.v, first, a.v), inverse, first)};
+  }
   // a·b + c
   static Avx512 fma(Avx512 a, Avx512 b, Avx512 c) { return {_mm512_fmadd_ps(a.v, b.v, c.v)}; }
   // The limit, unless x is beyond it; a NaN in x stays NaN.
@@ -42,10 +46,7 @@ struct Avx512 {
     return {_mm512_roundscale_ps(x.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)};
   }
   // 2^n for whole n in -126..127
-  static Avx512 power_of_two(Avx512 n) {
-    const __m512i exponent = _mm512_add_epi32(_mm512_cvtps_epi32(n.v), _mm512_set1_epi32(127));
-    return {_mm512_castsi512_ps(_mm512_slli_epi32(exponent, 23))};
-  }
+  static Avx512 power_of_two(Avx512 n) { return {_mm512_scalef_ps(_mm512_set1_ps(1.0f), n.v)}; }
   static Avx512 absolute(Avx512 x) { return {_mm512_abs_ps(x.v)}; }
   // |x| with the sign of s
   static Avx512 with_sign(Avx512 x, Avx512 s) {

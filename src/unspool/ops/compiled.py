@@ -271,20 +271,19 @@ class _Layer(torch.autograd.Function):
         inputs = dict(zip(NAMES, tensors, strict=True))
         saved = _room_to_save(options, inputs)
         y, state = _forward(options, inputs, saved)
-        ctx.save_for_backward(*tensors, y)
-        ctx.options, ctx.saved = options, saved
+        ctx.save_for_backward(*tensors, y, saved)
+        ctx.options = options
         ctx.set_materialize_grads(False)
         return y, *state
 
     @staticmethod
     def backward(ctx: Any, *given: Tensor | None) -> tuple[Tensor | None, ...]:
-        *tensors, y = ctx.saved_tensors
+        *tensors, y, saved = ctx.saved_tensors
         inputs = dict(zip(NAMES, tensors, strict=True))
         needed = {name for name, need in zip(NAMES, ctx.needs_input_grad[1:], strict=True) if need}
         if torch.is_grad_enabled():  # create_graph=True
             wanted = _backward_of_definition(ctx.options, inputs, given, needed)
         else:
-            saved, ctx.saved = ctx.saved, None
             wanted = _backward(ctx.options, inputs, given, needed, y, saved)
         return None, *(wanted[name] if name in needed else None for name in NAMES)
 
@@ -295,11 +294,8 @@ def _backward(
     given: Sequence[Tensor | None],
     needed: set[str],
     y: Tensor,
-    saved: Tensor | None,
+    saved: Tensor,
 ) -> _Inputs:
-    if saved is None:  # a second backward through the same graph: the first has used the saved values up
-        saved = _room_to_save(options, inputs)
-        _forward(options, inputs, saved)
     wanted = {  # the gradients of the states the kernels need for themselves
         name: room(*part.shape) if part is not None and name in needed | {"h", "c"} else None
         for name, part in inputs.items()

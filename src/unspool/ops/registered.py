@@ -111,9 +111,8 @@ def _backward(
     outer = (once(d_y), *(None if part is None else part.contiguous() for part in (d_h, d_c)))
     wanted = _gradients(*inputs)
     by_name = dict(zip([n for n in DIFFERENTIABLE if parts[NAMES.index(n)] is not None], wanted, strict=True))
-    own = _used(cell, parts, saved).clone()  # the kernels use it up, and an operator leaves its arguments alone
     _core().recurrent_backward(
-        *(cell, *parts, keep_share, reverse, torch.get_num_threads(), y, own, *outer),
+        *(cell, *parts, keep_share, reverse, torch.get_num_threads(), y, _used(cell, parts, saved), *outer),
         *(by_name.get(name) for name in DIFFERENTIABLE),
     )
     return wanted
