@@ -10,7 +10,7 @@
 
 #include "api.h"
 
-#define UNSPOOL_UNROLL _Pragma("GCC unroll 16")
+#define UNSPOOL_UNROLL _Pragma("GCC unroll 32")
 
 namespace unspool {
 
