@@ -81,6 +81,7 @@ struct Gradients {
   float* state[2];              // (B, H); never null where the cell has the state
 };
 
+constexpr Size kLine = 16;  // floats of a line of the caches
 constexpr Size padded(Size units, Size width) { return (units + width - 1) / width * width; }
 
 }  // namespace unspool

@@ -6,13 +6,15 @@
 
 namespace unspool {
 
-// c (rows, columns) = start + a · b: the left side row after row or depth after depth, the right side packed.
+// c (rows, columns) = start + a · b: the left side row after row or depth after depth, the right side packed or row
+// after row.
 struct MatrixProduct {
   Size depth, columns;
   const float* a;
   Size stride;         // of a: from row to row, or with `by_depth` from depth to depth
   bool by_depth;
-  const float* panels;  // padded(columns, 16) · depth
+  const float* right;   // panels, padded(columns, 16) · depth; or (depth, columns), columns a multiple of 8
+  bool packed;
   const float* start;   // one row of columns, readable to whole panels; or null: 0
   float* c;
 };

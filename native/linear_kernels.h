@@ -29,9 +29,12 @@ void matrix_product(const MatrixProduct& p, Size first, Size last, float* tile) 
       float* c = p.c + row * p.columns + j;
       float* to = whole ? c : tile;
       const Size ldc = whole ? p.columns : block_of<V>;
-      const float* panels = p.panels + j * p.depth;
-      if (p.by_depth) multiply<V, Left::by_depth>(rows, p.a + row, p.stride, p.depth, panels, width, to, ldc, start);
-      else multiply<V>(rows, p.a + row * p.stride, p.stride, p.depth, panels, width, to, ldc, start);
+      const float *right = p.right + j * (p.packed ? p.depth : 1), *a = p.a + row * (p.by_depth ? 1 : p.stride);
+      const auto product = [&]<Left left, bool packed>() {
+        multiply<V, left, packed>(rows, a, p.stride, p.depth, right, width, to, ldc, start, kPanel, nullptr, p.columns);
+      };
+      if (p.by_depth) p.packed ? product.template operator()<Left::by_depth, true>() : product.template operator()<Left::by_depth, false>();
+      else p.packed ? product.template operator()<Left::by_row, true>() : product.template operator()<Left::by_row, false>();
       for (Size i = 0; i < rows && !whole; ++i)
         std::memcpy(c + i * p.columns, tile + i * block_of<V>, static_cast<std::size_t>(width) * sizeof(float));
     }

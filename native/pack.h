@@ -1,10 +1,15 @@
-// Weights into panels, once a call.
+// Weights into panels, once a call, by `count` workers: each packs the panels whose number is its own, modulo count.
 #pragma once
 
 #include "matmul.h"
 #include "plan.h"
 
 namespace unspool {
+
+struct Share {
+  Size index, count;
+  bool has(Size number) const { return number % count == index; }
+};
 
 // Panels of the forward products: for slot s, depth = the stretch of the operand it sees, columns = units. One
 // panel holds the rows of the second product (padded with 0), of the input and of the state, one after the other.
@@ -34,11 +39,13 @@ void pack_forward_panel(const Plan& p, int slot, Size u) {
 }
 
 template <class V>
-void pack_forward(const Plan& p) {
+void pack_forward(const Plan& p, Share share) {
   const CellLayout& c = p.cell;
   const Size h = p.s.hidden;
   for (int slot = 0; slot < c.slots; ++slot) {
-    for (Size u = 0; u < p.units && !p.few.rows; u += kPanel) pack_forward_panel<V>(p, slot, u);
+    for (Size u = 0; u < p.units && !p.few.rows; u += kPanel)
+      if (share.has(u / kPanel)) pack_forward_panel<V>(p, slot, u);
+    if (share.index > 0) continue;
     const Size gate = c.gate_of[slot] * h;
     const bool recurrent = c.r1.has(slot) || c.r2.has(slot);
     for (Size u = 0; u < p.units; ++u) {
@@ -68,9 +75,10 @@ void pack_extras(const Plan& p) {
 
 // Panels of a backward product: depth = (slots of `range`) × H, columns = those of the weight matrix.
 template <class V>
-void pack_back(const Plan& p, SlotRange range, const float* weights, Size columns, float* panels) {
+void pack_back(const Plan& p, SlotRange range, const float* weights, Size columns, float* panels, Share share) {
   const Size h = p.s.hidden, depth = range.count() * h;
   for (Size j = 0; j < columns; j += kPanel) {
+    if (!share.has(j / kPanel)) continue;
     const Size width = panel_width(j, columns);
     float* to = panels + j * depth;
     for (int slot = range.begin; slot < range.end; ++slot) {
@@ -81,11 +89,11 @@ void pack_back(const Plan& p, SlotRange range, const float* weights, Size column
 }
 
 template <class V>
-void pack_backward(const Plan& p) {
-  pack_extras<V>(p);
-  pack_back<V>(p, p.cell.r1, p.s.w_hh, p.s.hidden, p.back_r1);
-  if (p.cell.r2.count() > 0) pack_back<V>(p, p.cell.r2, p.s.w_hh, p.s.hidden, p.back_r2);
-  if (p.g.x && !p.s.projected) pack_back<V>(p, p.cell.x, p.s.w_ih, p.s.inputs, p.back_x);
+void pack_backward(const Plan& p, Share share) {
+  if (share.index == 0) pack_extras<V>(p);
+  pack_back<V>(p, p.cell.r1, p.s.w_hh, p.s.hidden, p.back_r1, share);
+  if (p.cell.r2.count() > 0) pack_back<V>(p, p.cell.r2, p.s.w_hh, p.s.hidden, p.back_r2, share);
+  if (p.g.x && !p.s.projected) pack_back<V>(p, p.cell.x, p.s.w_ih, p.s.inputs, p.back_x, share);
 }
 
 }  // namespace unspool

@@ -6,7 +6,6 @@
 
 namespace unspool {
 
-constexpr Size kLine = 16;   // floats of a line of the caches
 constexpr Size kGuard = 16;  // floats between scratch rows' ends and the next array: panels may be written whole
 
 // The rows of the products' left side in the forward pass: [state · second gate | input | state], of which each

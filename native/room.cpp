@@ -35,11 +35,12 @@ Room remove(Spare& s, std::size_t k) {
 
 }  // namespace
 
-float* large_pages(Size floats) noexcept {
-  const auto bytes = static_cast<std::size_t>(padded(floats, kPage)) * sizeof(float);
-  auto* data = static_cast<float*>(std::aligned_alloc(static_cast<std::size_t>(kPage) * sizeof(float), bytes));
+float* new_block(Size floats) noexcept {
+  const Size unit = floats < kPage ? kLine : kPage;
+  const auto bytes = [](Size count) { return static_cast<std::size_t>(count) * sizeof(float); };
+  auto* data = static_cast<float*>(std::aligned_alloc(bytes(unit), bytes(padded(floats, unit))));
 #if defined(__linux__)
-  if (data) madvise(data, bytes, MADV_HUGEPAGE);  // a wish: without it the pages are small
+  if (data && unit == kPage) madvise(data, bytes(padded(floats, unit)), MADV_HUGEPAGE);  // a wish: pages may be small
 #endif
   return data;
 }
@@ -52,11 +53,11 @@ Room take_room(Size floats) {
     for (std::size_t k = s.rooms.size(); k-- > 0;)
       if (floats <= s.rooms[k].floats && s.rooms[k].floats <= 2 * floats) return remove(s, k);
   }
-  float* data = large_pages(floats);
+  float* data = new_block(padded(floats, kPage));
   if (!data) {  // what is kept may be what is missing
     const std::lock_guard<std::mutex> held(s.lock);
     while (!s.rooms.empty()) std::free(remove(s, 0).data);
-    data = large_pages(floats);
+    data = new_block(padded(floats, kPage));
   }
   if (!data) throw std::bad_alloc();
   return {data, padded(floats, kPage)};

@@ -8,8 +8,9 @@ namespace unspool {
 
 constexpr Size kPage = Size{1} << 19;  // floats of a large page, 2 MiB
 
-// Fresh memory of whole large pages, where there are any, to be freed with std::free; null: there is none.
-float* large_pages(Size floats) noexcept;
+// Fresh memory, to be freed with std::free, at a multiple of 64 bytes: of whole large pages where it is as large as one
+// and there are any. null: there is none.
+float* new_block(Size floats) noexcept;
 
 struct Room {
   float* data;

@@ -50,6 +50,14 @@ constexpr CellLayout kLayouts[static_cast<int>(Cell::count)] = {
 constexpr Size kFewRows = 4;             // so few, or so few rows and steps, that packing the weights takes longer
 constexpr Size kFewSums = 64;            // than what it saves
 
+constexpr Size kWorthSharing = Size{1} << 15;  // weights that take longer to pack than another thread takes to begin
+
+template <class Pack>
+void pack(const Plan& p, Size weights, const Pack& work) {
+  const int workers = weights < kWorthSharing ? 1 : std::max(1, p.s.threads);
+  parallel(workers, workers, [&](Size index) { work(p, index, workers); });
+}
+
 // One group of rows, whose units are shared between the threads.
 void forward_few(Sequence s) {
   const FewRows given{true, s.x, s.w_ih, s.inputs, nullptr};
@@ -73,7 +81,7 @@ void forward_few(Sequence s) {
     scratch = pieces.take(forward_scratch(p.cell, p.operand, p.units, p.group_rows, s.norm, most));
   });
   if (project) p.s.x = p.few.projection;
-  target()->pack_forward(p);
+  target()->pack_forward(p, 0, 1);
   sharing().time(most, width * s.hidden * s.rows, [&](int members) {
     together(members, [&](Team team) { target()->forward[static_cast<int>(s.cell)](p, 0, scratch, team); });
   });
@@ -156,7 +164,7 @@ void forward(const Sequence& s) {
     take_extras(p, pieces);
     scratch = pieces.take(p.groups * each);
   });
-  target()->pack_forward(p);
+  pack(p, p.cell.gates * s.hidden * (p.operand.input + s.hidden), target()->pack_forward);
   parallel(s.threads, p.groups,
            [&](Size group) { target()->forward[static_cast<int>(s.cell)](p, group, scratch + group * each, {}); });
   workspace().release_beyond_bound();
@@ -184,7 +192,7 @@ void backward(const Sequence& s, const Gradients& g) {
     if (g.x && s.tokens && p.parts > 1) p.tokens = pieces.take(s.distinct * p.cell.gates * s.hidden);
     p.scratch = pieces.take(p.groups * backward_scratch(p.units, p.group_rows));
   });
-  target()->pack_backward(p);
+  pack(p, p.cell.gates * s.hidden * (p.operand.input + s.hidden), target()->pack_backward);
   const auto part = [&](Size index, Team team, Size member) {
     target()->backward[static_cast<int>(s.cell)](p, index, team, left ? left + member * each_left : nullptr);
   };

@@ -56,9 +56,8 @@ class Workspace {
       size_ = 0;
       block_ = nullptr;
       if (floats > kLargest) throw std::bad_alloc();
-      const Size rounded = padded(floats, floats < kPage ? kLine : kPage);
-      block_ = floats < kPage ? static_cast<float*>(std::aligned_alloc(64, static_cast<std::size_t>(rounded) * sizeof(float)))
-                              : large_pages(floats);
+      const Size rounded = padded(floats, kLine);
+      block_ = new_block(rounded);
       if (!block_) throw std::bad_alloc();
       size_ = rounded;
     }

@@ -16,8 +16,7 @@ constexpr Size kTogether = 64;  // rows whose states and sums share a second-lev
 }  // namespace
 
 Stepper::Block Stepper::allocate(Size floats) {
-  const std::size_t bytes = static_cast<std::size_t>(padded(floats, kPanel)) * sizeof(float);
-  Block block(static_cast<float*>(std::aligned_alloc(64, bytes)));
+  Block block(new_block(floats));
   if (!block) throw std::bad_alloc();
   return block;
 }
@@ -57,7 +56,7 @@ void Stepper::add_layer(const Sequence& given, const float* vectors, Size count)
   Block block = allocate(counted.used());
   Pieces handed(block.get());
   place(handed);
-  target_.pack_forward(plan);
+  target_.pack_forward(plan, 0, 1);
   weights_ += plan.cell.gates * s.hidden * (s.inputs + s.hidden);
   layers_.push_back({plan, std::move(block)});
   if (!vectors) return;

@@ -19,8 +19,9 @@ struct Product {
 
 struct Target {
   int width;  // floats of a vector: private rows are padded to whole ones
-  void (*pack_forward)(const Plan&);  // without matrices where they are used as they are
-  void (*pack_backward)(const Plan&);
+  // Each of `count` workers packs a share; no matrices where they are used as they are.
+  void (*pack_forward)(const Plan&, Size index, Size count);
+  void (*pack_backward)(const Plan&, Size index, Size count);
   void (*forward[static_cast<int>(Cell::count)])(const Plan&, Size group, float* scratch, Team team);
   void (*backward[static_cast<int>(Cell::count)])(const Plan&, Size part, Team team, float* left);
   void (*join_parts)(const Plan&, Team team);

@@ -17,9 +17,13 @@ void forward_group(const Plan& plan, Size group, float* scratch, Team team) {
   ForwardRun<V, C>(plan, group, scratch, team).run();
 }
 template <class V>
-void pack_for_forward(const Plan& plan) {
-  pack_extras<V>(plan);
-  pack_forward<V>(plan);
+void pack_for_forward(const Plan& plan, Size index, Size count) {
+  if (index == 0) pack_extras<V>(plan);
+  pack_forward<V>(plan, {index, count});
+}
+template <class V>
+void pack_for_backward(const Plan& plan, Size index, Size count) {
+  pack_backward<V>(plan, {index, count});
 }
 template <class V>
 void activate(int which, const float* x, float* y, Size n) {
@@ -33,7 +37,7 @@ void activate(int which, const float* x, float* y, Size n) {
 template <class V, class R, class... C>
 constexpr Target make_target() {
   static_assert(sizeof...(C) == static_cast<int>(Cell::count));
-  return {static_cast<int>(V::width), pack_for_forward<V>, pack_backward<V>, {forward_group<V, C>...}, {backward_part<V, C>...},
+  return {static_cast<int>(V::width), pack_for_forward<V>, pack_for_backward<V>, {forward_group<V, C>...}, {backward_part<V, C>...},
           join_parts<V>, region_pack<R>, region_forward<R>, region_input_gradient<R>,
           region_weight_gradient<R>, pack_product<V>, product<V>, log_softmax<V>, shares<V>, pack_matrix<V>, matrix_product<V>, activate<V>};
 }
