@@ -112,9 +112,9 @@ class WeightGradients {
   void add_biases(Size q, const float* d, Size count) {
     float* total = sums(q) + p_.operand.width() * kPanel;
     for (Size v = 0; v < kPanel && unit(q) + v < p_.units; v += V::width) {
-      V sum = V::load(total + v);
+      V sum = V::zero();
       for (Size k = 0; k < count; ++k) sum = sum + V::load(d + k * p_.d_stride + v);
-      sum.store(total + v);
+      (V::load(total + v) + sum).store(total + v);
     }
   }
 
