@@ -47,7 +47,7 @@ struct Record {
     normed[0] = second + (c.second_gate >= 0 ? units : 0);
     normed[1] = normed[0] + (norm ? c.r1.count() * units : 0);
     scale = normed[1] + (norm ? c.x.count() * units : 0);
-    stride = odd_lines(scale + (norm ? 2 : 0));
+    stride = padded(scale + (norm ? 2 : 0), kLine);
   }
   Record() = default;
 };
