@@ -1,6 +1,6 @@
 // The backward time loop of any cell, for one group of rows and a chunk of steps. Only the recurrent products, and the
 // input's, stand in the loop; the gradients of weights are products over all rows of the chunk (weight_gradients.h), for
-// which the loop leaves the gradients of the pre-activations. They stay in the second-level cache of the thread.
+// which the loop leaves the gradients of the pre-activations: up to H 128 or so in the thread's second-level cache.
 #pragma once
 
 #include "forward.h"
@@ -11,12 +11,13 @@ constexpr Size backward_scratch(Size units, Size rows) {
   return rows * (4 * units + kBlock) + 4 * units + 9 * kGuard;
 }
 
+// All that it knows from chunk to chunk lies in `scratch`: it may be made anew for each.
 template <class V, class C>
 class BackwardRun {
  public:
   BackwardRun(const Plan& plan, Size group, float* scratch)
       : p_(plan), group_(group), rows_(plan.rows_in(group)), hidden_(plan.s.hidden), units_(plan.units),
-        part_(group % plan.parts), d_stride_(plan.groups / plan.parts * plan.d_stride) {
+        part_(group % plan.parts), d_stride_(plan.groups / plan.parts * plan.d_stride), d_(plan.d) {
     const Size n = plan.group_rows;
     state_ = take(scratch, n * units_);
     memory_ = take(scratch, n * units_);
@@ -124,11 +125,12 @@ class BackwardRun {
     ahead_.clear();
     if constexpr (cell.r1.count() == 0) return;  // without a product there is no time to wait for it
     const bool one = p_.groups == p_.parts, slot_is_output = cell.slots == 1 && p_.output_is_slot();
-    if (step > 1 && one && !slot_is_output)
+    const bool records = !slot_is_output || p_.norm;
+    if (step > 1 && one && records)
       ahead_.add(p_.saved(step - 2, part_, 0), p_.active(step - 2, part_) * p_.record.stride);
     for (Size i = 0; step > 0 && i < active; ++i) {
       const Size b = row(i);
-      if (step > 1 && !one && !slot_is_output) ahead_.add(p_.saved_of_group(step - 2, group_, i), p_.record.stride);
+      if (step > 1 && !one && records) ahead_.add(p_.saved_of_group(step - 2, group_, i), p_.record.stride);
       if (p_.g.y && p_.g.y_step) ahead_.add(p_.g.y + b * p_.g.y_row + p_.time(b, step - 1) * p_.g.y_step, hidden_);
       if (slot_is_output || (!cell.keeps_state && step > 1))
         ahead_.add(p_.s.y + p_.at(b, step - 1 - !slot_is_output) * hidden_, hidden_);
@@ -330,7 +332,7 @@ class BackwardRun {
   const Plan& p_;
   Ahead<V> ahead_;
   Size group_, rows_, hidden_, units_, part_, d_stride_;
-  float* d_ = nullptr;  // gradients of the step at hand
+  float* d_;  // gradients of the step at hand
   float *state_, *memory_, *read_, *second_, *tile_;
   float *shown_, *squashed_, *through_, *fresh_;  // one row of a memory that is normalised
 };

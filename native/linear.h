@@ -1,4 +1,4 @@
-// A dense layer and its gradients, on packed panels. Every sum is made by one thread in one order, whatever the
+// A dense layer and its gradients, on packed panels or rows as they lie. Every sum is made by one thread in one order, whatever the
 // number of threads: matrix libraries do not promise that.
 #pragma once
 

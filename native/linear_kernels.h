@@ -33,8 +33,10 @@ void matrix_product(const MatrixProduct& p, Size first, Size last, float* tile) 
       const auto product = [&]<Left left, bool packed>() {
         multiply<V, left, packed>(rows, a, p.stride, p.depth, right, width, to, ldc, start, kPanel, nullptr, p.columns);
       };
-      if (p.by_depth) p.packed ? product.template operator()<Left::by_depth, true>() : product.template operator()<Left::by_depth, false>();
-      else p.packed ? product.template operator()<Left::by_row, true>() : product.template operator()<Left::by_row, false>();
+      if (p.by_depth && p.packed) product.template operator()<Left::by_depth, true>();
+      else if (p.by_depth) product.template operator()<Left::by_depth, false>();
+      else if (p.packed) product.template operator()<Left::by_row, true>();
+      else product.template operator()<Left::by_row, false>();
       for (Size i = 0; i < rows && !whole; ++i)
         std::memcpy(c + i * p.columns, tile + i * block_of<V>, static_cast<std::size_t>(width) * sizeof(float));
     }

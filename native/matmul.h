@@ -1,4 +1,4 @@
-// Small products with packed weights: the innermost loops.
+// Small products with packed weights, or with the rows of a matrix as they lie: the innermost loops.
 //
 // A panel is a column block of a matrix, 16 columns wide, or 8, stored depth by depth, so that one step of the
 // depth reads one or two whole vectors. Columns are cut at 0, 16, 32, ...; the last panel is 8 wide when at most 8
@@ -90,7 +90,6 @@ class Ahead {
 
  private:
   static constexpr int kAtOnce = 32;
-  static constexpr Size kLine = 16;
   struct Part {
     const float *from, *end;
   };

@@ -28,8 +28,8 @@ inline Moments moments(const float* row, Size hidden, Size parts = 1, Size strid
       const V off = (V::load_first(row + k * stride + u, hidden - u) - V::all(mean)) * real_units<V>(u, hidden);
       squares = V::fma(off, off, squares);
     }
-  const V variance = V::all(squares.sum() / count + kNormEpsilon);
-  return {mean, (V::all(1.0f) / V::square_root(variance)).sum() / static_cast<float>(V::width)};
+  const V deviation = V::square_root(V::all(squares.sum() / count + kNormEpsilon));
+  return {mean, 1.0f / (deviation.sum() / static_cast<float>(V::width))};  // of one lane; infinity gives 0
 }
 
 template <class V>

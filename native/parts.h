@@ -38,7 +38,7 @@ void clear_tokens(const Plan& p, Size part, Team team) {
 // One part's backward pass, of one member of its team: groups of rows, then a share of the weights' gradients, chunk by
 // chunk.
 template <class V, class C>
-void backward_part(const Plan& p, Size part, Team team, float* left) {
+void backward_part(const Plan& p, Size part, Team team, float* operands) {
   const Size each = backward_scratch(p.units, p.group_rows);
   const auto groups = [&](const auto& work) {
     for (Size g = part + team.index * p.parts; g < p.groups; g += team.count * p.parts) {
@@ -54,7 +54,7 @@ void backward_part(const Plan& p, Size part, Team team, float* left) {
   for (Size k = p.chunk_count; k-- > 0;) {
     groups([&](auto& run) { run.run(p.chunks[k]); });
     team.wait();
-    if (p.sums) weights.add(p.chunks[k], left);
+    if (p.sums) weights.add(p.chunks[k], operands);
     if (tokens) scatter_to_tokens<V>(p, p.chunks[k], part, team);
     team.wait();
   }
@@ -64,10 +64,11 @@ void backward_part(const Plan& p, Size part, Team team, float* left) {
 // What the parts have, added up.
 template <class V>
 void join_parts(const Plan& p, Team team) {
-  if (p.sums) WeightGradients<V>(p, 0, team).end();
-  if (!p.tokens || p.parts == 1) return;
+  if (p.sums) WeightGradients<V>(p, 0, team).join();
+  if (!p.tokens) return;
   const Size all = p.s.distinct * p.cell.gates * p.s.hidden, lines = (all + kLine - 1) / kLine;
-  const Size first = lines * team.index / team.count * kLine, last = std::min(all, lines * (team.index + 1) / team.count * kLine);
+  const Size first = lines * team.index / team.count * kLine;
+  const Size last = std::min(all, lines * (team.index + 1) / team.count * kLine);
   for (Size k = first; k < last; k += V::width)
     (V::load_first(p.g.x + k, last - k) + V::load_first(p.tokens + k, last - k)).store_first(p.g.x + k, last - k);
 }

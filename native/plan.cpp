@@ -10,7 +10,7 @@ namespace {
 constexpr Size kStream = Size{1} << 22;       // floats of `saved`, 16 MiB
 constexpr Size kGroupRows = 48;               // rows whose states, operands and sums share a second-level cache
 constexpr Size kChunkRows = 512;              // of a part in a chunk, so that products are deep; or one step
-constexpr Size kChunkFloats = Size{1} << 17;  // and so many more as fill half of that cache
+constexpr Size kChunkFloats = Size{1} << 17;  // and so many more as fill half a second-level cache
 constexpr Size kLargeSums = Size{1} << 19;    // floats of one part's sums that two parts would rather share
 
 }  // namespace
@@ -25,7 +25,7 @@ Rows sort_rows(const Sequence& s) {
   });
   const auto length = [&](Size i) { return rows.length[static_cast<std::size_t>(rows.order[static_cast<std::size_t>(i)])]; };
   const Size sums = padded(s.hidden, 16) * layout_of(s.cell).slots * (s.inputs + s.hidden);
-  rows.parts = s.rows > 1 && sums <= kLargeSums ? 2 : 1;
+  rows.parts = s.saved && s.rows > 1 && sums <= kLargeSums ? 2 : 1;  // inference has nothing to add up
   for (Size step = 0, active = s.rows;; ++step) {
     while (active > 0 && length(active - 1) <= step) --active;
     if (active == 0) return rows;
@@ -46,14 +46,15 @@ Plan make_plan(const Sequence& s, const Gradients& g, const Rows& rows) {
   p.place = rows.place.data();
   p.parts = rows.parts;
   p.steps = (static_cast<Size>(rows.place.size()) - 1) / p.parts;
-  p.real_steps = rows.place.back();
   const Size threads = std::max(1, s.threads);
   const Size rounds = std::max<Size>(1, (s.rows + threads * kGroupRows - 1) / (threads * kGroupRows));
-  p.groups = padded(std::clamp<Size>(threads * rounds, 1, std::max<Size>(1, s.rows)), p.parts);
+  const Size wanted = threads * rounds * (threads * rounds % p.parts == 0 ? 1 : p.parts);
+  p.groups = padded(std::clamp<Size>(wanted, 1, std::max<Size>(1, s.rows)), p.parts);
   p.group_rows = (s.rows + p.groups - 1) / p.groups;
   p.record = Record(p.cell, p.units, s.norm);
-  p.first = s.saved + p.real_steps * p.record.stride;
-  p.streams = s.saved && p.real_steps * p.record.stride >= kStream && reinterpret_cast<std::uintptr_t>(s.saved) % 64 == 0;
+  const Size records = rows.place.back() * p.record.stride;
+  p.first = s.saved ? s.saved + records : nullptr;
+  p.streams = s.saved && records >= kStream && reinterpret_cast<std::uintptr_t>(s.saved) % 64 == 0;
   p.row_extras = p.cell.extras + (s.norm ? 2 * (p.cell.r1.count() + p.cell.x.count()) : 0) + (s.norm_memory ? 2 : 0);
   return p;
 }

@@ -1,5 +1,5 @@
 // One call, worked out: which rows go together, where the packed weights and the saved values lie.
-// Filled by plan.cpp; the kernels only read it.
+// Filled by plan.cpp and run.cpp; the kernels only read it.
 #pragma once
 
 #include "api.h"
@@ -52,7 +52,7 @@ struct Record {
   Record() = default;
 };
 
-// Steps [first, last), whose gradients of pre-activations wait in the caches for those of the weights.
+// Steps [first, last), whose gradients of pre-activations wait for those of the weights.
 struct Chunk {
   Size first, last;
 };
@@ -64,7 +64,6 @@ struct Plan {
   CellLayout cell;
   Operand operand;
   Size units;       // H rounded up to whole vectors: the width of every private row; the pad units are 0
-  Size real_steps;  // sum of all lengths: saved rows
   const Size* order;   // rows, longest first
   const Size* length;  // of each row
   Size steps;          // of the longest row

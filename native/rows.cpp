@@ -13,7 +13,6 @@ constexpr Size kAhead = 4;  // rows that are asked for before their turn
 
 // Asks for the next rows while one is computed: they lie anywhere in the table, and memory is what a step waits for.
 void fetch_row(const RowTable& t, Size row) {
-  constexpr Size kLine = 64 / sizeof(float);
   for (Size j = 0; j < t.width; j += kLine)
     for (const float* part : {t.weight, t.first, t.second}) __builtin_prefetch(part + row * t.width + j, 1);
 }

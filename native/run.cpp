@@ -88,6 +88,25 @@ void forward_few(Sequence s) {
   workspace().release_beyond_bound();
 }
 
+// Calls work(part, its team, the member's number) for all parts: by one thread, or each by a team of its own; then adds
+// them up.
+template <class Work>
+void run_parts(const Plan& p, int threads, const Work& work) {
+  std::unique_ptr<Barrier> barriers[2];
+  together(threads, [&](Team team) {
+    if (team.count < p.parts || p.parts == 1) {
+      for (Size part = 0; part < p.parts; ++part) work(part, team, team.index);
+    } else {
+      const int part = team.index % 2, count = (team.count + 1 - part) / 2;
+      if (team.index < 2) barriers[part] = std::make_unique<Barrier>(count);
+      team.wait();
+      work(part, Team{team.index / 2, count, barriers[part].get()}, team.index);
+      team.wait();
+    }
+    target()->join_parts(p, team);
+  });
+}
+
 // to[0..H) = the sum over the rows of their k-th extra gradient.
 void reduce_extra(const Plan& p, Size k, float* to) {
   for (Size u = 0; u < p.s.hidden; ++u) {
@@ -177,9 +196,10 @@ void backward(const Sequence& s, const Gradients& g) {
   const std::vector<Chunk> chunks = cut(p);
   p.chunks = chunks.data();
   p.chunk_count = static_cast<Size>(chunks.size());
-  const Size panels = panels_of(p.cell, p.units), each_left = left_scratch(p.operand);
+  const Size panels = panels_of(p.cell, p.units), each = operand_scratch(p.operand);
+  const int threads = static_cast<int>(std::clamp<Size>(s.threads, 1, std::max(p.groups, p.parts * panels)));
   p.sums_size = panels * (p.operand.width() + 1) * kPanel;
-  float* left = nullptr;
+  float* operands = nullptr;
   with_workspace([&](Pieces& pieces) {
     take_extras(p, pieces);
     p.row_extra = pieces.take(p.row_extras * p.units * s.rows);
@@ -187,27 +207,14 @@ void backward(const Sequence& s, const Gradients& g) {
     p.back_r2 = pieces.take(p.cell.r2.count() * s.hidden * padded(s.hidden, kPanel));
     p.back_x = pieces.take(g.x && !s.projected ? p.cell.x.count() * s.hidden * padded(s.inputs, kPanel) : 0);
     p.d = pieces.take(p.parts * p.d_size);
-    if (weights) p.sums = pieces.take(p.parts * p.sums_size + kGuard);
-    if (weights) left = pieces.take(std::max(1, s.threads) * each_left);
+    if (weights) p.sums = pieces.take(p.parts * p.sums_size);
+    if (weights) operands = pieces.take(threads * each);
     if (g.x && s.tokens && p.parts > 1) p.tokens = pieces.take(s.distinct * p.cell.gates * s.hidden);
     p.scratch = pieces.take(p.groups * backward_scratch(p.units, p.group_rows));
   });
   pack(p, p.cell.gates * s.hidden * (p.operand.input + s.hidden), target()->pack_backward);
-  const auto part = [&](Size index, Team team, Size member) {
-    target()->backward[static_cast<int>(s.cell)](p, index, team, left ? left + member * each_left : nullptr);
-  };
-  std::unique_ptr<Barrier> barriers[2];
-  together(s.threads, [&](Team team) {
-    if (team.count < p.parts || p.parts == 1) {
-      for (Size index = 0; index < p.parts; ++index) part(index, team, team.index);
-    } else {
-      const int index = team.index % 2, count = (team.count + 1 - index) / 2;
-      if (team.index < 2) barriers[index] = std::make_unique<Barrier>(count);
-      team.wait();
-      part(index, {team.index / 2, count, barriers[index].get()}, team.index);
-      team.wait();
-    }
-    target()->join_parts(p, team);
+  run_parts(p, threads, [&](Size part, Team team, Size member) {
+    target()->backward[static_cast<int>(s.cell)](p, part, team, operands ? operands + member * each : nullptr);
   });
   reduce_extras(p);
   workspace().release_beyond_bound();

@@ -13,7 +13,7 @@ void choose_target(const std::string& name);
 std::string target_name();
 
 const CellLayout& layout_of(Cell cell);
-// Size of `saved` for a batch of `real_steps` (the sum of its lengths). Throws std::bad_alloc beyond 2^60.
+// Size of `saved` for a batch of `real_steps` (the sum of its lengths). Throws std::bad_alloc beyond 2^58.
 Size saved_floats(Cell cell, Size rows, Size real_steps, Size hidden, bool norm = false);
 
 void forward(const Sequence& s);

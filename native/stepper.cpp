@@ -90,9 +90,9 @@ void Stepper::step_rows(const StepCall& call, Size first, Size rows) const {
   for (const Layer& layer : layers_) {
     Plan p = layer.plan;
     const Size at = (static_cast<Size>(plans.size()) * call.rows + first) * size;
-    p.s.rows = p.group_rows = p.real_steps = rows;
+    p.s.rows = p.group_rows = rows;
     if (tokens_ && plans.empty()) p.s.tokens = call.tokens + first;
-    p.order = order.order.data(), p.length = order.length.data(), p.place = order.place.data();
+    p.order = order.order.data(), p.length = order.length.data();
     for (int k = 0; k < (p.cell.has_memory ? 2 : 1); ++k) {
       p.s.state[k] = call.state[k] + at;
       p.s.final_state[k] = call.after[k] + at;

@@ -23,7 +23,7 @@ struct Target {
   void (*pack_forward)(const Plan&, Size index, Size count);
   void (*pack_backward)(const Plan&, Size index, Size count);
   void (*forward[static_cast<int>(Cell::count)])(const Plan&, Size group, float* scratch, Team team);
-  void (*backward[static_cast<int>(Cell::count)])(const Plan&, Size part, Team team, float* left);
+  void (*backward[static_cast<int>(Cell::count)])(const Plan&, Size part, Team team, float* operands);
   void (*join_parts)(const Plan&, Team team);
   void (*region_pack)(const RegionCall&, float* panels);
   void (*region_forward)(const RegionCall&, const float* panels, Size row, float* scratch);

@@ -1,4 +1,5 @@
-// Threads that compute the units of the same rows, and meet after every step.
+// Threads that share work and meet: forward, the units of the same rows, after every step; backward, a part, twice a
+// chunk.
 #pragma once
 
 #include <atomic>

@@ -1,6 +1,6 @@
-// Gradients of matrices and biases: one product over all rows of a chunk (backward.h), added to those of the chunks
-// before. Each thread owns some panels of 16 pre-activations and walks over all rows in the same order, so the number
-// of threads changes no bit.
+// Gradients of matrices and biases: one product over all rows of a part's chunk (backward.h), added to those of the
+// chunks before. Each member of a team owns some panels of 16 pre-activations and walks over all rows of the part in the
+// same order, so the number of threads changes no bit.
 #pragma once
 
 #include <cstring>
@@ -16,15 +16,14 @@ constexpr Size kRowsAtOnce = 128;  // four panels of gradients are 32 KB then, a
 constexpr Size panels_of(const CellLayout& c, Size units) {
   return c.slots * ((units + kPanel - 1) / kPanel);
 }
-constexpr Size left_stride(const Operand& o) { return padded(o.width(), kLine) + kGuard; }
-constexpr Size left_scratch(const Operand& o) { return kRowsAtOnce * left_stride(o) + kGuard; }
+constexpr Size operand_scratch(const Operand& o) { return kRowsAtOnce * odd_lines(o.width()); }
 
 template <class V>
 class WeightGradients {
  public:
   WeightGradients(const Plan& plan, Size part, Team team)
       : p_(plan), hidden_(plan.s.hidden), blocks_((plan.units + kPanel - 1) / kPanel), part_(part),
-        stride_(left_stride(plan.operand)) {
+        stride_(odd_lines(plan.operand.width())) {
     const Size panels = panels_of(plan.cell, plan.units);
     first_ = panels * team.index / team.count;
     last_ = panels * (team.index + 1) / team.count;
@@ -33,8 +32,10 @@ class WeightGradients {
   void begin() {
     std::memset(sums(first_), 0, static_cast<std::size_t>((last_ - first_) * size_of_panel()) * sizeof(float));
   }
-  void add(const Chunk& chunk, float* left) {
-    left_ = left;
+  // `operands`: operand_scratch() floats of this member's own.
+  void add(const Chunk& chunk, float* operands) {
+    if (first_ == last_) return;
+    operands_ = operands;
     Cursor cursor{chunk.first, 0};
     for (Size n = 0, last = p_.rows_of(chunk, part_), count; n < last; n += count) {
       count = std::min(kRowsAtOnce, last - n);
@@ -46,7 +47,7 @@ class WeightGradients {
     }
   }
   // From the sums of all parts to where they are wanted.
-  void end() {
+  void join() {
     for (Size q = first_; q < last_; ++q) {
       for (Size part = 1; part < p_.parts; ++part)
         for (Size k = 0; k < size_of_panel(); k += V::width)
@@ -69,7 +70,7 @@ class WeightGradients {
   void gather(Cursor& c, Size count) {
     for (Size k = 0; k < count; ++k, ++c.i) {
       while (c.i == p_.active(c.step, part_)) c = {c.step + 1, 0};
-      gather(c, p_.order[part_ + c.i * p_.parts], left_ + k * stride_);
+      gather(c, p_.order[part_ + c.i * p_.parts], operands_ + k * stride_);
     }
   }
   void gather(const Cursor& c, Size row, float* to) const {
@@ -80,8 +81,8 @@ class WeightGradients {
     const float* read = c.step > 0 ? p_.s.y + p_.at(row, c.step - 1) * hidden_ : p_.first + row * p_.units;
     if (!p_.s.mask) return copy(read, hidden_, to);
     for (Size u = 0; u < hidden_; u += V::width) {
-      const Size left = hidden_ - u;
-      (V::load_first(read + u, left) * V::load_first(p_.s.mask + row * hidden_ + u, left)).store_first(to + u, left);
+      const Size rest = hidden_ - u;
+      (V::load_first(read + u, rest) * V::load_first(p_.s.mask + row * hidden_ + u, rest)).store_first(to + u, rest);
     }
   }
   static void copy(const float* from, Size n, float* to) {
@@ -101,10 +102,10 @@ class WeightGradients {
 
   // The part of their gradients that the stretch from begin to end of what the products read gives.
   void add(Size q, Size last, const float* d, Size count, Size begin, Size end) {
-    for (Size one = q; one < last; ++one) add_biases(one, d + (one - q) * kPanel, count);
+    for (Size one = q; one < last && (p_.g.b_ih || p_.g.b_hh); ++one) add_biases(one, d + (one - q) * kPanel, count);
     float* c = sums(q) + begin * kPanel;
     if (end > begin)
-      multiply<V, Left::by_depth, false>(end - begin, left_ + begin, stride_, count, d,
+      multiply<V, Left::by_depth, false>(end - begin, operands_ + begin, stride_, count, d,
                                          std::min(hidden_ - unit(q), (last - q) * kPanel), c, kPanel, {c, kPanel},
                                          size_of_panel(), nullptr, p_.d_stride);
   }
@@ -139,7 +140,7 @@ class WeightGradients {
 
   const Plan& p_;
   Size hidden_, blocks_, part_, stride_, first_, last_;
-  float* left_ = nullptr;
+  float* operands_ = nullptr;
 };
 
 }  // namespace unspool

@@ -31,7 +31,7 @@ struct Avx512 {
   friend Avx512 operator+(Avx512 a, Avx512 b) { return {_mm512_add_ps(a.v, b.v)}; }
   friend Avx512 operator-(Avx512 a, Avx512 b) { return {_mm512_sub_ps(a.v, b.v)}; }
   friend Avx512 operator*(Avx512 a, Avx512 b) { return {_mm512_mul_ps(a.v, b.v)}; }
-  // a / b as good as rounded, for b of at most 1e38: half the time of a division.
+  // a / b as good as rounded, in half the time of a division; for finite b, and 0 where 1 / b is below 1e-38.
   friend Avx512 operator/(Avx512 a, Avx512 b) {
     const __m512 inverse = _mm512_rcp14_ps(b.v), first = _mm512_mul_ps(a.v, inverse);
     return {_mm512_fmadd_ps(_mm512_fnmadd_ps(b.v, first, a.v), inverse, first)};

@@ -18,7 +18,7 @@ def computed(name, x):
     return y
 
 
-@pytest.fixture(params=["avx2", "scalar"], autouse=True)
+@pytest.fixture(params=["avx512", "avx2", "scalar"], autouse=True)
 def target(request):
     core = native.core()
     before = core.target()

@@ -214,3 +214,10 @@ def test_saved_values_that_are_written_past_the_caches(target):
         found.append([y.detach(), *(parameter.grad for parameter in layer.parameters())])
     for mine, other in zip(*found, strict=True):
         torch.testing.assert_close(mine, other, rtol=1e-4, atol=2e-3)
+
+
+def test_a_variance_beyond_floats_normalises_to_zero(target):
+    layer = nn.LSTM(3, 20, batch_first=True, layer_norm=True)
+    with torch.no_grad():
+        y, _ = layer(torch.full((8, 10, 3), 1e20) * torch.tensor([1.0, -2.0, 3.0]))
+    assert torch.isfinite(y).all()
