@@ -197,6 +197,17 @@ void linear_backward_checked(Object x, Object weight, Size threads, Object d_y, 
   });
 }
 
+void cross_entropy_checked(Object logits, Object targets, double smoothing, double scale, Size threads, Object losses) {
+  run_checked([&] {
+    CrossEntropyArguments a;
+    a.logits = describe("logits", logits), a.targets = describe("targets", targets);
+    a.smoothing = smoothing, a.scale = scale, a.threads = threads, a.losses = describe("losses", losses);
+    const CrossEntropy call = check_cross_entropy(a);
+    const nb::gil_scoped_release released;
+    cross_entropy(call);
+  });
+}
+
 void add_layer(Stepper& stepper, const std::string& cell, Object x, Object w_ih, Object w_hh, Object b_ih, Object b_hh,
                Object extra, Object h, Object c, double keep_share, Object y, Object final_h, Object final_c,
                Object vectors) {
@@ -287,7 +298,7 @@ bool draw_checked(const nb::ndarray<nb::numpy, const float, nb::ndim<2>, nb::c_c
   return draw(call);
 }
 
-Size distinct_rows_checked(Object ids, Size size, Object slots, Object distinct) {
+Size distinct_rows_checked(Object ids, Size size, bool padding, Object slots, Object distinct) {
   Size count = 0;
   run_checked([&] {
     RowArguments a;
@@ -295,7 +306,7 @@ Size distinct_rows_checked(Object ids, Size size, Object slots, Object distinct)
     a.slots = describe("slots", slots), a.distinct = describe("distinct", distinct);
     check_distinct(a);
     const nb::gil_scoped_release released;
-    count = distinct_rows(static_cast<const std::int64_t*>(a.ids.data), a.ids.shape[0], size,
+    count = distinct_rows(static_cast<const std::int64_t*>(a.ids.data), a.ids.shape[0], size, padding,
                           static_cast<std::int64_t*>(a.slots.data), static_cast<std::int64_t*>(a.distinct.data));
   });
   return count;
@@ -402,12 +413,15 @@ NB_MODULE(_native, module) {
   module.def("linear_backward", &linear_backward_checked, nb::arg("x"), nb::arg("weight"), nb::arg("threads"),
              nb::arg("d_y"), nb::arg("d_x").none(), nb::arg("d_weight").none(), nb::arg("d_bias").none(),
              "The gradients of linear_forward.");
+  module.def("cross_entropy", &cross_entropy_checked, nb::arg("logits").none(), nb::arg("targets").none(),
+             nb::arg("smoothing"), nb::arg("scale"), nb::arg("threads"), nb::arg("losses").none(),
+             "The cross-entropies of logits (N, V) with targets (N); the logits become their gradients times scale.");
   module.def("draw", &draw_checked, nb::arg("log_probs").noconvert(), nb::arg("uniform").noconvert(),
              nb::arg("temperature"), nb::arg("tokens").noconvert(), nb::arg("chosen").noconvert(),
              "The next token of each row and its log-probability; False when one is not a number.");
-  module.def("distinct_rows", &distinct_rows_checked, nb::arg("ids").none(), nb::arg("size"), nb::arg("slots").none(),
-             nb::arg("distinct").none(),
-             "The distinct ids (N) but padding in ascending order, where each id stands among them, and how many.");
+  module.def("distinct_rows", &distinct_rows_checked, nb::arg("ids").none(), nb::arg("size"),
+             nb::arg("padding"), nb::arg("slots").none(), nb::arg("distinct").none(),
+             "The distinct ids (N), but 0 with padding, in ascending order, where each id stands among them, and how many.");
   module.def("sum_rows", &sum_rows_checked, nb::arg("gradient").none(), nb::arg("slots").none(), nb::arg("threads"),
              nb::arg("sums").none(), "The sums of the rows (N, E) that have the same slot (N).");
   module.def("catch_up_rows", &catch_up_rows_checked, nb::arg("weight").none(), nb::arg("first").none(),

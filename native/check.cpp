@@ -418,6 +418,22 @@ void check_distinct(const RowArguments& a) {
   check_apart({&a.slots, &a.distinct}, {&a.ids});
 }
 
+CrossEntropy check_cross_entropy(const CrossEntropyArguments& a) {
+  check_rank(a.logits, Kind::float32, 2);
+  check_threads(a.threads);
+  const Size rows = a.logits.shape[0], columns = a.logits.shape[1];
+  if (columns < 1) wrong_value("logits", "expected at least one column");
+  product("logits", {rows, columns, 8});
+  check_rank(a.targets, Kind::int64, 1);
+  check_tensor(a.targets, Kind::int64, {rows});
+  check_number("smoothing", a.smoothing, 0.0, 1.0), check_number("scale", a.scale, 0.0, 1e30);
+  CrossEntropy call{rows, columns, static_cast<int>(a.threads), floats(a.logits, {rows, columns}),
+                    check_ids(a.targets, columns), static_cast<float>(a.smoothing), static_cast<float>(a.scale),
+                    floats(a.losses, {rows})};
+  check_apart({&a.logits, &a.losses}, {&a.targets});
+  return call;
+}
+
 void check_sums(const RowArguments& a) {
   check_rank(a.gradient, Kind::float32, 2), check_rank(a.sums, Kind::float32, 2);
   check_threads(a.threads);

@@ -66,6 +66,15 @@ struct LinearArguments {
 // The same for the dense layer; with `g`, the gradients in place of y.
 LinearCall check_linear(const LinearArguments& a, LinearGradients* g);
 
+struct CrossEntropyArguments {
+  Tensor logits, targets, losses;
+  double smoothing = 0.0, scale = 1.0;
+  Size threads = 1;
+};
+
+// The same for a loss; its targets are checked, too.
+CrossEntropy check_cross_entropy(const CrossEntropyArguments& a);
+
 struct RowArguments {
   Tensor weight, first, second, clock, ahead, ids, gradient, slots, distinct, sums;
   Size place = 0, size = 0, threads = 1;

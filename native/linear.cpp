@@ -36,6 +36,8 @@ void multiply_all(MatrixProduct p, const Matrix& right, const float* bias, Size 
   });
 }
 
+constexpr Size kLossRows = 64;  // rows of a loss for a thread at a time
+
 }  // namespace
 
 void linear_forward(const LinearCall& call) {
@@ -52,6 +54,12 @@ void linear_backward(const LinearCall& call, const LinearGradients& g) {
   for (Size i = 0; g.bias && i < n; ++i)
     for (Size j = 0; j < o; ++j) g.bias[j] += g.y[i * o + j];
   workspace().release_beyond_bound();
+}
+
+void cross_entropy(const CrossEntropy& call) {
+  parallel(call.threads, (call.rows + kLossRows - 1) / kLossRows, [&](Size part) {
+    chosen_target().cross_entropy(call, part * kLossRows, std::min(call.rows, (part + 1) * kLossRows));
+  });
 }
 
 }  // namespace unspool

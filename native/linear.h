@@ -37,7 +37,19 @@ struct LinearGradients {
   float* bias;     // (O)
 };
 
+// Logits (N, V), of which each row becomes the gradient of its cross-entropy with its target, times `scale`; the target
+// keeps 1 - smoothing of its share, the rest is spread over all V.
+struct CrossEntropy {
+  Size rows, columns;
+  int threads;
+  float* logits;
+  const std::int64_t* targets;  // (N)
+  float smoothing, scale;
+  float* losses;  // (N), in nats
+};
+
 void linear_forward(const LinearCall& call);
 void linear_backward(const LinearCall& call, const LinearGradients& g);
+void cross_entropy(const CrossEntropy& call);
 
 }  // namespace unspool

@@ -83,12 +83,12 @@ Groups by_slot(const std::int64_t* slots, Size n, Size count) {
 
 }  // namespace
 
-Size distinct_rows(const std::int64_t* ids, Size n, Size rows, std::int64_t* slots, std::int64_t* distinct) {
+Size distinct_rows(const std::int64_t* ids, Size n, Size rows, bool padding, std::int64_t* slots, std::int64_t* distinct) {
   const auto words = static_cast<std::size_t>((rows + 63) / 64);
   std::vector<std::uint64_t> seen(words);  // a bit for each row
   std::vector<Size> before(words);         // rows seen in earlier words
   for (Size i = 0; i < n; ++i) seen[static_cast<std::size_t>(ids[i] >> 6)] |= std::uint64_t{1} << (ids[i] & 63);
-  seen[0] &= ~std::uint64_t{1};
+  if (padding) seen[0] &= ~std::uint64_t{1};
   Size count = 0;
   for (std::size_t k = 0; k < words; ++k) {
     before[k] = count;
@@ -98,7 +98,7 @@ Size distinct_rows(const std::int64_t* ids, Size n, Size rows, std::int64_t* slo
   for (Size i = 0; i < n; ++i) {
     const auto word = static_cast<std::size_t>(ids[i] >> 6);
     const std::uint64_t lower = seen[word] & ((std::uint64_t{1} << (ids[i] & 63)) - 1);
-    slots[i] = ids[i] == 0 ? -1 : before[word] + __builtin_popcountll(lower);
+    slots[i] = padding && ids[i] == 0 ? -1 : before[word] + __builtin_popcountll(lower);
   }
   return count;
 }

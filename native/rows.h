@@ -24,9 +24,9 @@ struct RowStep {
   float eps;
 };
 
-// The distinct ids above 0 (padding) in ascending order to `distinct`, room for n; returns how many. slots (n): where
-// each id stands in `distinct`, -1 for padding.
-Size distinct_rows(const std::int64_t* ids, Size n, Size rows, std::int64_t* slots, std::int64_t* distinct);
+// The distinct ids in ascending order to `distinct`, room for n; returns how many. slots (n): where each id stands in
+// `distinct`. With `padding` id 0 is left out, its slot is -1.
+Size distinct_rows(const std::int64_t* ids, Size n, Size rows, bool padding, std::int64_t* slots, std::int64_t* distinct);
 
 // sums (count, width): the sum of the rows of gradient (n, width) that have that slot, in ascending order.
 void sum_rows(const float* gradient, const std::int64_t* slots, Size n, Size width, Size count, float* sums, int threads);

@@ -35,6 +35,7 @@ struct Target {
   void (*shares)(const float* x, Size n, float top, double temperature, double* to);
   void (*pack_matrix)(const float* source, Size by_depth, Size by_column, Size depth, Size columns, Size number, float* panels);
   void (*matrix_product)(const MatrixProduct&, Size first, Size last, float* tile);
+  void (*cross_entropy)(const CrossEntropy&, Size first, Size last);
   void (*activate)(int which, const float* x, float* y, Size n);  // 0: sigmoid, 1: tanh; for tests
 };
 

@@ -1,6 +1,7 @@
 // The kernels of one vector type, gathered into a Target.
 #pragma once
 
+#include "cross_entropy.h"
 #include "forward.h"
 #include "linear_kernels.h"
 #include "pack.h"
@@ -39,7 +40,8 @@ constexpr Target make_target() {
   static_assert(sizeof...(C) == static_cast<int>(Cell::count));
   return {static_cast<int>(V::width), pack_for_forward<V>, pack_for_backward<V>, {forward_group<V, C>...}, {backward_part<V, C>...},
           join_parts<V>, region_pack<R>, region_forward<R>, region_input_gradient<R>,
-          region_weight_gradient<R>, pack_product<V>, product<V>, log_softmax<V>, shares<V>, pack_matrix<V>, matrix_product<V>, activate<V>};
+          region_weight_gradient<R>, pack_product<V>, product<V>, log_softmax<V>, shares<V>, pack_matrix<V>, matrix_product<V>,
+          cross_entropy_rows<V>, activate<V>};
 }
 // V: the vectors of the cells; R: those of the region convolution.
 template <class V, class R = V>

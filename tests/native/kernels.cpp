@@ -420,6 +420,50 @@ void linear_case(Draw& draw) {
   }
 }
 
+// --- the loss ----------------------------------------------------------------------------------------------------
+
+// One row in double. Gives the loss; shares become the gradient.
+double plain_loss(std::vector<double>& shares, Size target, double smoothing, double scale) {
+  const double top = *std::max_element(shares.begin(), shares.end()), n = static_cast<double>(shares.size());
+  double sum = 0.0, loss = 0.0;
+  for (const double logit : shares) sum += std::exp(logit - top);
+  for (std::size_t j = 0; j < shares.size(); ++j) {
+    const double wanted = smoothing / n + (j == static_cast<std::size_t>(target) ? 1.0 - smoothing : 0.0);
+    const double logarithm = shares[j] - top - std::log(sum);
+    loss -= wanted * logarithm;
+    shares[j] = scale * (std::exp(logarithm) - wanted);
+  }
+  return loss;
+}
+
+void loss_case(Draw& draw) {
+  const Size n = draw.of({0, 1, 3, 64, 65, 130}), v = draw.of({1, 2, 7, 15, 16, 17, 33, 70});
+  CrossEntropyArguments a;
+  const Tensor given = draw.floats("logits", {n, v}, [&] { return draw.normal() * 10.0f; });
+  a.targets = draw.tensor("targets", Kind::int64, {n});
+  auto* targets_of = static_cast<std::int64_t*>(a.targets.data);
+  for (Size i = 0; i < n; ++i) targets_of[i] = draw.below(v);
+  a.smoothing = draw.below(2) ? 0.0 : 0.3, a.scale = 0.5, a.threads = draw.of({1, 2, 4});
+  const bool wrong = draw.one_in(4);
+  if (wrong && n) targets_of[draw.below(n)] = draw.below(2) ? v : -1;
+  for (const std::string& name : targets) {
+    choose_target(name);
+    Size next = 0;
+    a.logits = draw.floats("logits", {n, v}, [&] { return static_cast<const float*>(given.data)[next++]; });
+    a.losses = draw.poisoned("losses", {n});
+    const bool no = refused([&] { cross_entropy(check_cross_entropy(a)); });
+    expect(no == (wrong && n > 0), "loss: " + std::string(wrong ? "a wrong target was accepted" : "refused"));
+    for (Size i = 0; i < n && !no; ++i) {
+      const float *row = static_cast<const float*>(given.data) + i * v, *found = static_cast<const float*>(a.logits.data) + i * v;
+      std::vector<double> wanted(row, row + v);
+      const double loss = plain_loss(wanted, targets_of[i], a.smoothing, a.scale);
+      expect(std::abs(static_cast<const float*>(a.losses.data)[i] - loss) <= 2e-6 * (1.0 + loss), name + ": a loss is off");
+      for (Size j = 0; j < v; ++j)
+        expect(std::abs(found[j] - wanted[static_cast<std::size_t>(j)]) <= 1e-6, name + ": the gradient of a loss is off");
+    }
+  }
+}
+
 // --- the packed stepper --------------------------------------------------------------------------------------------
 
 struct Step {
@@ -545,7 +589,7 @@ std::vector<std::vector<float>> run_rows(Draw& draw, Rows& r, int threads) {
   }
   check_distinct(l);
   const auto ints = [](const Tensor& x) { return static_cast<std::int64_t*>(x.data); };
-  const Size found = distinct_rows(ints(l.ids), r.count, r.size, ints(l.slots), ints(l.distinct));
+  const Size found = distinct_rows(ints(l.ids), r.count, r.size, true, ints(l.slots), ints(l.distinct));
   l.sums = draw.poisoned("sums", {found, r.width});
   check_sums(l);
   sum_rows(static_cast<float*>(l.gradient.data), ints(l.slots), r.count, r.width, found, static_cast<float*>(l.sums.data), threads);
@@ -646,8 +690,9 @@ int main(int count, char** words) {
   const auto end = std::chrono::steady_clock::now() + std::chrono::duration<double>(seconds);
   for (case_number = first; std::chrono::steady_clock::now() < end; ++case_number) {
     Draw draw(case_number);
-    const Size kind = draw.below(12);
+    const Size kind = draw.below(13);
     if (kind == 0) activation_case(draw);
+    else if (kind == 12) loss_case(draw);
     else if (kind == 11) linear_case(draw);
     else if (kind == 10) rows_case(draw);
     else if (kind > 7) step_case(draw);

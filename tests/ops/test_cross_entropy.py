@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from torch.nn import functional
 
+from unspool import native
 from unspool.ops import cross_entropy
 from unspool.ops.cross_entropy import linear_cross_entropy
 
@@ -65,3 +67,94 @@ def test_a_second_gradient_is_refused_in_words() -> None:
     loss.backward(retain_graph=True)
     with pytest.raises(RuntimeError, match="once only"):
         loss.backward()
+
+
+core = pytest.mark.skipif(native.core() is None, reason="the compiled core is absent or off")
+
+
+def by_hand(logits: np.ndarray, targets: np.ndarray, smoothing: float) -> tuple[np.ndarray, np.ndarray]:
+    """The losses of the rows and their gradients, in double."""
+    logits = logits.astype(np.float64)
+    logs = logits - logits.max(1, keepdims=True)
+    logs -= np.log(np.exp(logs).sum(1, keepdims=True))
+    wanted = np.full(logs.shape, smoothing / logs.shape[1])
+    wanted[np.arange(len(logs)), targets] += 1 - smoothing
+    return -(wanted * logs).sum(1), np.exp(logs) - wanted
+
+
+@core
+@pytest.mark.parametrize("isa", ["scalar", "avx2", "avx512"])
+@pytest.mark.parametrize("smoothing", [0.0, 0.1, 1.0])
+@pytest.mark.parametrize("columns", [1, 2, 15, 16, 17, 67, 1003])
+def test_losses_of_the_core_are_those_by_hand(
+    isa: str, smoothing: float, columns: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("UNSPOOL_ISA", isa)
+    try:
+        assert native.core().target() == isa
+    except ValueError:
+        pytest.skip(f"this CPU has no {isa}")
+    generator = torch.Generator().manual_seed(columns)
+    # far below 0, far above, far apart
+    logits = torch.randn(130, columns, generator=generator) * 10 + torch.linspace(-300, 300, 130)[:, None]
+    targets = torch.randint(0, columns, (130,), generator=generator)
+    losses, gradients = by_hand(logits.numpy(), targets.numpy(), smoothing)
+    found = []
+    for threads in (1, 2, 3):
+        shares, own = logits.clone(), torch.full((130,), torch.nan)
+        native.present().cross_entropy(shares, targets, smoothing, 0.25, threads, own)
+        found.append((own, shares))
+    np.testing.assert_allclose(found[0][0].numpy(), losses, rtol=3e-6, atol=5e-5)  # of logits up to 340
+    np.testing.assert_allclose(found[0][1].numpy(), gradients / 4, rtol=0, atol=3e-6)
+    assert all(torch.equal(one, other) for pair in found[1:] for one, other in zip(found[0], pair, strict=True))
+
+
+@core
+def test_a_logit_that_is_no_number_shows() -> None:
+    for bad in (torch.nan, torch.inf):
+        logits, losses = torch.zeros(2, 5), torch.empty(2)
+        logits[1, 3] = bad
+        native.present().cross_entropy(logits, torch.tensor([0, 0]), 0.0, 1.0, 1, losses)
+        assert losses[0] == pytest.approx(np.log(5))
+        assert losses[1].isnan()
+
+
+@core
+@pytest.mark.parametrize(
+    ("name", "wrong", "error"),
+    [
+        ("logits", torch.zeros(3, 4, dtype=torch.float64), TypeError),
+        ("logits", torch.zeros(3), ValueError),
+        ("logits", torch.zeros(3, 0), ValueError),
+        ("logits", torch.zeros(4, 3).t(), ValueError),
+        ("targets", torch.tensor([0, 4, 1]), ValueError),
+        ("targets", torch.tensor([0, -1, 1]), ValueError),
+        ("targets", torch.tensor([0, 1]), ValueError),
+        ("targets", torch.tensor([0, 1, 2], dtype=torch.int32), TypeError),
+        ("losses", torch.zeros(2), ValueError),
+        ("losses", None, TypeError),
+        ("smoothing", 1.5, ValueError),
+        ("smoothing", float("nan"), ValueError),
+        ("scale", -1.0, ValueError),
+        ("threads", 0, ValueError),
+    ],
+)
+def test_wrong_arguments_of_the_core_are_named(name: str, wrong: object, error: type[Exception]) -> None:
+    right = {
+        "logits": torch.zeros(3, 4),
+        "targets": torch.tensor([0, 3, 1]),
+        "smoothing": 0.1,
+        "scale": 1.0,
+        "threads": 1,
+        "losses": torch.zeros(3),
+    }
+    native.present().cross_entropy(**right)
+    with pytest.raises(error, match=f"^{name}: "):
+        native.present().cross_entropy(**right | {name: wrong})
+
+
+@core
+def test_losses_may_not_lie_in_the_logits() -> None:
+    logits = torch.zeros(3, 4)
+    with pytest.raises(ValueError, match="overlaps"):
+        native.present().cross_entropy(logits, torch.zeros(3, dtype=torch.int64), 0.0, 1.0, 1, logits[0, :3])

@@ -127,6 +127,22 @@ def test_the_definition_gives_the_same_gradient(monkeypatch: pytest.MonkeyPatch)
     assert torch.equal(gradient(), found)
 
 
+@given(st.lists(st.integers(0, 300), max_size=80), st.sampled_from([torch.int64, torch.int32]))
+def test_distinct_ids_are_those_that_torch_finds(ids: list[int], dtype: torch.dtype) -> None:
+    for given_ids in (torch.tensor(ids, dtype=dtype), torch.tensor(ids, dtype=dtype).expand(2, -1).t()):
+        wanted = torch.unique(given_ids, return_inverse=True)
+        for found, want in zip(rows.distinct(given_ids), wanted, strict=True):
+            assert found.dtype == torch.int64
+            assert torch.equal(found, want.long())
+
+
+@pytest.mark.parametrize("ids", [[-3, 5, 5], [2**40, 1, 2**40]], ids=str)
+def test_ids_that_no_table_of_bits_holds_are_sorted(ids: list[int]) -> None:
+    found, slots = rows.distinct(torch.tensor([ids]))
+    assert found.tolist() == sorted(set(ids))
+    assert found[slots].tolist() == [ids]
+
+
 def test_equal_rows_are_added_in_their_order() -> None:
     ids, gradient = torch.tensor([3, 1, 3, 3]), torch.tensor([[1e8], [5.0], [1.0], [-1e8]])
     assert compiled_rows.sum_equal(ids, gradient, 4)[1].tolist() == [[5.0], [0.0]]
@@ -136,7 +152,8 @@ def arguments(entry: str) -> dict[str, Any]:
     """Right arguments of an entry of the core, by their names."""
     ids = torch.tensor([1, 2, 6])
     if entry == "distinct_rows":
-        return {"ids": ids, "size": V, "slots": torch.empty_like(ids), "distinct": torch.empty_like(ids)}
+        room = {"slots": torch.empty_like(ids), "distinct": torch.empty_like(ids)}
+        return {"ids": ids, "size": V, "padding": True, **room}
     if entry == "sum_rows":
         return {"gradient": torch.ones(3, E), "slots": torch.tensor([0, -1, 1]), "threads": 1, "sums": torch.ones(2, E)}
     table = drawn(V, E, PLACE, 0)

@@ -17,7 +17,7 @@ from torch.nn.utils.rnn import PackedSequence
 from unspool.errors import SettingError
 from unspool.nn.initialisation import initialise
 from unspool.nn.packed import pack_as, unpack
-from unspool.ops import checks, compiled, recurrent
+from unspool.ops import checks, compiled, recurrent, rows
 from unspool.ops.call import State
 from unspool.ops.layouts import CELLS, parameter_shapes
 from unspool.ops.lengths import check_lengths
@@ -161,7 +161,7 @@ class Recurrent(nn.Module):
         """
         if ids.dim() != 2 or ids.dtype not in (torch.int64, torch.int32):
             raise TypeError(f"ids: expected whole numbers of 2 dimensions, got {ids.dtype} {tuple(ids.shape)}")
-        distinct, tokens = torch.unique(ids if self.batch_first else ids.t(), return_inverse=True)
+        distinct, tokens = rows.distinct(ids if self.batch_first else ids.t())
         y, final = self._over_batch(embedding(distinct[None])[0], state, lengths, tokens=tokens)
         return (y if self.batch_first else y.transpose(0, 1)), final
 
@@ -292,10 +292,10 @@ class Recurrent(nn.Module):
             raise TypeError(f"input: expected floating-point numbers, got {x.dtype}")
         if x.shape[-1] != self.input_size:
             raise ValueError(f"input: expected {self.input_size} features, got {x.shape[-1]}")
-        rows, steps = (x if tokens is None else tokens).shape[:2]
+        batch, steps = (x if tokens is None else tokens).shape[:2]
         if lengths is not None:
-            lengths = check_lengths(cast("Tensor | Sequence[int]", lengths), rows, steps, x.device)
-        initial = self._spread(state, x, rows)
+            lengths = check_lengths(cast("Tensor | Sequence[int]", lengths), batch, steps, x.device)
+        initial = self._spread(state, x, batch)
         final: list[State] = []
         directions = 1 + self.bidirectional
         for layer in range(self.num_layers):

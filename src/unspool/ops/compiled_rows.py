@@ -38,13 +38,20 @@ def update(table: Table, place: int, ids: Tensor, gradient: Tensor, step: Step) 
     native.present().update_rows(*table[:4], place, ids, step.eps, threads, given, *numbers)
 
 
+def distinct(ids: Tensor) -> tuple[Tensor, Tensor]:
+    """See rows.distinct."""
+    flat, size = ids.reshape(-1).contiguous(), int(ids.max()) + 1
+    slots, found = torch.empty_like(flat), torch.empty_like(flat)
+    return found[: native.present().distinct_rows(flat, size, False, slots, found)], slots.view(ids.shape)
+
+
 def sum_equal(ids: Tensor, gradient: Tensor, size: int) -> tuple[Tensor, Tensor]:
     """The distinct ids of (N,) int64 below `size` but 0, ascending (U,), and the sums of their rows of gradient (N, E).
 
     Equal ids are added in the order in which they stand.
     """
     slots, distinct = torch.empty_like(ids), torch.empty_like(ids)
-    found = distinct[: native.present().distinct_rows(ids, size, slots, distinct)]
+    found = distinct[: native.present().distinct_rows(ids, size, True, slots, distinct)]
     sums = gradient.new_empty(len(found), gradient.shape[1])
     native.present().sum_rows(gradient, slots, torch.get_num_threads(), sums)
     return found, sums

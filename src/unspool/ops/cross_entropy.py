@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from unspool import native
 from unspool.ops import linear
 
 FLOATS_AT_ONCE = 2**19  # of logits: 2 MiB, about a core's own cache
@@ -32,8 +33,10 @@ def linear_cross_entropy(
         raise ValueError(f"expected x (N, D) and weight (V, D), got {tuple(x.shape)} and {tuple(weight.shape)}")
     if bias.shape != weight.shape[:1] or targets.shape != x.shape[:1]:
         raise ValueError(f"expected bias (V,) and targets (N,), got {tuple(bias.shape)} and {tuple(targets.shape)}")
-    if targets.numel() and (int(targets.min()) < 0 or int(targets.max()) >= len(weight)):
-        raise ValueError(f"targets: expected 0 to {len(weight) - 1}, got {int(targets.min())} to {int(targets.max())}")
+    if targets.numel():
+        low, high = (int(one) for one in torch.aminmax(targets))
+        if low < 0 or high >= len(weight):
+            raise ValueError(f"targets: expected 0 to {len(weight) - 1}, got {low} to {high}")
     if not torch.is_grad_enabled():
         return _walk(x, weight, bias, targets, label_smoothing, None)
     loss: Tensor = _LinearCrossEntropy.apply(x, weight, bias, targets, label_smoothing)  # type: ignore[no-untyped-call]
@@ -50,10 +53,10 @@ def _walk(
     rows, total = max(ROWS_AT_ONCE, FLOATS_AT_ONCE // len(weight)), x.new_zeros((), dtype=torch.float64)
     for start in range(0, len(x), rows):
         part = slice(start, start + rows)
-        shares, losses = _rows(x[part], weight, bias, targets[part], smoothing)
-        total += losses.sum(dtype=torch.float64)
+        shares = linear.linear(x[part], weight, bias)
+        total += _losses(shares, targets[part], smoothing, 1 / len(x)).sum(dtype=torch.float64)
         if gradients is not None:
-            _add_gradients(x[part], weight, shares.mul_(1 / len(x)), gradients[0][part], *gradients[1:])
+            _add_gradients(x[part], weight, shares, gradients[0][part], *gradients[1:])
     return (total / max(1, len(x))).to(x.dtype)
 
 
@@ -76,12 +79,18 @@ class _LinearCrossEntropy(torch.autograd.Function):
         if ctx.gradients is None:
             raise RuntimeError("linear_cross_entropy: its gradient can be asked for once only")
         gradients, ctx.gradients = ctx.gradients, None
-        return *(gradient.mul_(given) for gradient in gradients), None, None
+        if given != 1:
+            gradients = tuple(gradient.mul_(given) for gradient in gradients)
+        return *gradients, None, None
 
 
-def _rows(x: Tensor, weight: Tensor, bias: Tensor, targets: Tensor, smoothing: float) -> tuple[Tensor, Tensor]:
-    """For some rows: the gradient of each row's loss by its logits (n, V), and the losses (n,)."""
-    logits = linear.linear(x, weight, bias)
+def _losses(logits: Tensor, targets: Tensor, smoothing: float, scale: float) -> Tensor:
+    """The losses (n,) of logits (n, V), which become the gradients of them, times `scale`."""
+    if linear.takes(logits):
+        losses = logits.new_empty(len(logits))
+        native.present().cross_entropy(logits, targets, smoothing, scale, torch.get_num_threads(), losses)
+        return losses
+    wide = logits.shape[1]
     logits.sub_(logits.amax(1, keepdim=True))
     losses = logits.gather(1, targets[:, None]).squeeze(1).mul_(smoothing - 1)
     if smoothing:
@@ -91,6 +100,6 @@ def _rows(x: Tensor, weight: Tensor, bias: Tensor, targets: Tensor, smoothing: f
     losses += sums.log()
     shares.mul_(sums.reciprocal()[:, None])
     if smoothing:
-        shares.sub_(smoothing / len(weight))
-    shares.scatter_add_(1, targets[:, None], shares.new_full((len(x), 1), smoothing - 1))
-    return shares, losses
+        shares.sub_(smoothing / wide)
+    shares.scatter_add_(1, targets[:, None], shares.new_full((len(shares), 1), smoothing - 1)).mul_(scale)
+    return losses

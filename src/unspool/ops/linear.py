@@ -22,7 +22,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     By the compiled core for float32 on the CPU, elsewhere by torch. Raises ValueError or TypeError for shapes or types
     that do not fit.
     """
-    if torch.compiler.is_compiling() or not _takes(x, weight, bias):
+    if torch.compiler.is_compiling() or not takes(x, weight, bias):
         return functional.linear(x, weight, bias)
     rows = x.reshape(-1, x.shape[-1]).contiguous()
     weight = weight.contiguous()
@@ -36,7 +36,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 def gradients(x: Tensor, weight: Tensor, given: Tensor, d_x: Tensor) -> tuple[Tensor, Tensor]:
     """The gradients (O, D) and (O,) of weight (O, D) and the bias, from x (N, D) and the gradient of the answer (N, O);
     that of x is written into d_x (N, D)."""
-    if not _takes(x, weight, given):
+    if not takes(x, weight, given):
         torch.mm(given, weight, out=d_x)
         return given.t() @ x, given.sum(0)
     found = room(*weight.shape), weight.new_empty(len(weight))
@@ -44,7 +44,8 @@ def gradients(x: Tensor, weight: Tensor, given: Tensor, d_x: Tensor) -> tuple[Te
     return found
 
 
-def _takes(*parts: Tensor | None) -> bool:
+def takes(*parts: Tensor | None) -> bool:
+    """Whether the compiled core is present and computes with these tensors."""
     return native.core() is not None and all(
         part is None
         or (part.dtype == torch.float32 and part.device.type == "cpu" and type(part) in (Tensor, torch.nn.Parameter))

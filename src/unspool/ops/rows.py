@@ -15,9 +15,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from unspool import native
 from unspool.ops import compiled_rows
 
 PADDING = 0
+FEW = 2**22  # ids up to which a bit for each is less work than sorting
 
 
 class Table(NamedTuple):
@@ -45,6 +47,15 @@ class Step(NamedTuple):
     beta2: float
     scale: float
     eps: float
+
+
+def distinct(ids: Tensor) -> tuple[Tensor, Tensor]:
+    """The distinct ids of (...) int64 or int32, ascending (U,), and where each stands among them (...), both int64."""
+    low, high = torch.aminmax(ids) if ids.numel() and not torch.compiler.is_compiling() else (None, None)
+    if native.core() is not None and ids.device.type == "cpu" and low is not None and 0 <= int(low) <= int(high) < FEW:
+        return compiled_rows.distinct(ids.long())
+    found, slots = torch.unique(ids, return_inverse=True)
+    return found.long(), slots
 
 
 def lookup(ids: Tensor, weight: Tensor) -> Tensor:
