@@ -17,7 +17,7 @@ namespace unspool {
 constexpr int kPanel = 16;      // columns of a panel
 constexpr Size kHalf = 8;       // of the last one, where they are enough
 constexpr Size kBlock = 64;     // columns of a block of panels, at most
-constexpr Size kDepth = 128;     // depth handled at once: four panels of half of it are 16 KB, half of a first-level cache
+constexpr Size kDepth = 256;    // depth handled at once: a panel of that depth is 16 KB, half of a first-level cache
 
 // How the left side lies in memory: row after row, a(m, k) = a[m·stride + k], or depth after depth, a[k·stride + m].
 enum class Left { by_row, by_depth };
