@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from unspool import nn
+from unspool import native, nn
 from unspool.errors import SettingError
+from unspool.ops import reference
 
 CELLS = sorted(nn.RECURRENT)
 
@@ -43,6 +44,14 @@ def test_equals_the_layer_on_vectors_in_double(cell):
     for ours, expected in zip(found, wanted, strict=True):
         scale = max(1.0, float(expected.norm()))
         torch.testing.assert_close(ours.double(), expected, atol=5e-6 * scale, rtol=0)
+
+
+@pytest.mark.skipif(native.core() is None, reason="the compiled core is absent or off")
+@pytest.mark.parametrize("cell", CELLS)
+def test_no_cell_falls_back_to_a_loop_in_python(cell, monkeypatch):
+    monkeypatch.setattr(reference, "run", lambda call: pytest.fail("the definition was computed"))
+    layer, embedding = make(cell)
+    answers(layer, embedding, *layer.over_tokens(batch()[0], embedding))
 
 
 @pytest.mark.parametrize("cell", ["lstm", "gru", "prototype"])
