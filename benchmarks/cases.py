@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence
 
 from benchmarks import others
 from benchmarks.timing import Run
@@ -40,27 +41,32 @@ def layer_case(
         mine = runner(ours.RECURRENT[cell](inputs, hidden, batch_first=True, **options), x, train)
         if against.startswith("keras"):
             return {"ours": mine, "other": others.keras_run(stack, against, cell, shape, train)}
-        kind = OF_TORCH[cell] if against == "torch padded" else ours.LSTM
-        return {"ours": mine, "other": runner(kind(inputs, hidden, batch_first=True), x, train)}
+        theirs = (ours.LSTM if against == "our lstm" else OF_TORCH[cell])(inputs, hidden, batch_first=True)
+        return {"ours": mine, "other": runner(theirs, x, train, packed=against == "torch packed")}
 
     extra = "".join(f" {key}={value}" for key, value in options.items())
     name = f"{cell}{extra} {'train' if train else 'infer'} B{rows} T{steps} I{inputs} H{hidden}"
     return Case(name, gflop, against, runs)
 
 
-def runner(layer: nn.Module, x: torch.Tensor, train: bool) -> Run:
-    """A call that runs the layer once."""
+def runner(layer: nn.Module, x: torch.Tensor, train: bool, *, packed: bool = False) -> Run:
+    """A call that runs the layer once; packed: over x as a PackedSequence of rows that are all of full length."""
+    lengths = torch.full((len(x),), x.shape[1])
 
     def infer() -> None:
         with torch.inference_mode():
-            layer(x)
+            layer(given())
+
+    def given() -> torch.Tensor | PackedSequence:
+        return pack_padded_sequence(x, lengths, batch_first=True) if packed else x
 
     def step() -> None:
         for parameter in layer.parameters():
             parameter.grad = None
         x.grad = None
-        answer = layer(x)
+        answer = layer(given())
         y = answer[0] if isinstance(answer, tuple) else answer
+        y = y.data if packed else y
         y.backward(torch.ones(()).expand_as(y))
 
     return step if train else infer
@@ -140,8 +146,9 @@ def streaming_case(against: str, *, packed: bool = False) -> Case:
 SHAPES = ((64, 500, 50, 100), (64, 200, 128, 128), (32, 100, 256, 256), (64, 64, 512, 512))
 CASES = (
     *(layer_case(cell, shape) for shape in SHAPES for cell in ("lstm", "gru", "rnn")),
+    *(layer_case(cell, SHAPES[0], against="torch packed") for cell in ("lstm", "gru", "rnn")),
     *(layer_case(cell, SHAPES[0], train=False) for cell in ("lstm", "gru", "rnn")),
-    *(layer_case("lstm", SHAPES[0], against=backend) for backend in ("keras-jax", "keras-torch")),
+    *(layer_case("lstm", SHAPES[0], against=backend) for backend in ("keras-jax", "keras-tensorflow", "keras-torch")),
     layer_case("lstm", SHAPES[0], against="keras-jax", train=False),
     *(layer_case(cell, SHAPES[1], against="our lstm") for cell in ("peephole", "prototype", "pseudo", "normalised")),
     layer_case("lstm", SHAPES[1], against="our lstm", recurrent_dropout=0.2, zoneout=0.1),

@@ -25,6 +25,23 @@ def jax_run(layer: Any, x: Any, train: bool) -> Callable[[], Any]:
     return lambda: jax.block_until_ready(compiled(x, weights))
 
 
+def tensorflow_run(layer: Any, x: Any, train: bool) -> Callable[[], Any]:
+    """The same as TensorFlow's graph."""
+    import tensorflow
+
+    given = tensorflow.constant(x)
+
+    @tensorflow.function
+    def gradients(x: Any) -> Any:
+        with tensorflow.GradientTape() as tape:
+            tape.watch(x)
+            total = tensorflow.reduce_sum(layer(x))
+        return tape.gradient(total, [x, *layer.trainable_variables])
+
+    run = gradients if train else tensorflow.function(layer)
+    return lambda: [answer.numpy() for answer in tensorflow.nest.flatten(run(given))]
+
+
 def torch_run(layer: Any, x: Any, train: bool) -> Callable[[], Any]:
     """Keras's loop over torch's operations."""
     import torch
@@ -47,7 +64,8 @@ def main() -> None:
     layer = kind(hidden, return_sequences=True)
     layer.build((rows, steps, inputs))
     x = np.random.default_rng(0).standard_normal((rows, steps, inputs), dtype=np.float32)
-    run = (jax_run if keras.backend.backend() == "jax" else torch_run)(layer, x, train)
+    kinds = {"jax": jax_run, "tensorflow": tensorflow_run, "torch": torch_run}
+    run = kinds[keras.backend.backend()](layer, x, train)
     for _ in sys.stdin:
         run()
         print("done", flush=True)

@@ -1,8 +1,8 @@
 """Our layers against others: `python -m benchmarks.layers [--json] [--only WORD] [--seconds S]`.
 
 ratio = other_ms / ours_ms; train = forward and all gradients; torch computes the padded batch. share_of_peak is
-relative to torch's own matrix product on the same threads, measured in the same run. Keras (backends JAX and torch)
-and onnxruntime are measured where they are installed (`pip install -e .[benchmarks]`).
+relative to multiply-adds in registers alone on the same threads, measured in the same run. Keras (backends JAX, torch,
+TensorFlow) and onnxruntime are measured where they are installed (`pip install -e .[benchmarks]`).
 """
 
 from __future__ import annotations

@@ -75,7 +75,7 @@ def token_rows(data: list[Batch], seconds: float) -> Iterator[dict[str, object]]
         yield row(f"tokens lstm train B64 T<={STEPS} V{WORDS} E{WIDTH} H{HIDDEN}", name, times, gflops, len(data))
 
 
-def row(case: str, other: str, times: dict[str, float], gflops: float, runs: int) -> dict[str, object]:
+def row(case: str, other: str, times: dict[str, float], gflops: float | None, runs: int) -> dict[str, object]:
     """One line of the table; `runs` batches were measured together."""
     return {
         "case": case,
@@ -83,8 +83,8 @@ def row(case: str, other: str, times: dict[str, float], gflops: float, runs: int
         "other": other,
         "other_ms": round(times["other"] / runs, 3),
         "ratio": round(times["other"] / times["ours"], 3),
-        "gflops": round(gflops, 1),
-        "share_of_peak": round(gflops / peak_gflops(), 3),
+        "gflops": None if gflops is None else round(gflops, 1),
+        "share_of_peak": None if gflops is None else round(gflops / peak_gflops(), 3),
     }
 
 
@@ -101,7 +101,7 @@ def whole_run(path: Path) -> dict[str, object]:
         found = re.findall(r"accuracy\D*(0?\.\d+)", told.stdout + told.stderr)
         accuracies[side] = found[-1] if found else "?"
     case = f"unspool train {path.name} (accuracy {accuracies['ours']}, other {accuracies['other']})"
-    return row(case, "UNSPOOL_ISA=off", times, float("nan"), 1)
+    return row(case, "UNSPOOL_ISA=off", times, None, 1)
 
 
 def main() -> None:

@@ -396,6 +396,12 @@ NB_MODULE(_native, module) {
   module.def("choose_target", &choose_target, nb::arg("name"), "Compute with the instruction set of that name from now on.");
   module.def("target", &target_name, "The instruction set in use.");
   module.def("activation", &activation, nb::arg("name"), nb::arg("x"), nb::arg("y").none(), "y = sigmoid(x) or tanh(x) as the kernels compute them.");
+  module.def("multiply_adds", [](Size rounds, Size threads) {
+        if (rounds < 0 || rounds > Size{1} << 40 || threads < 1 || threads > 4096)
+          throw nb::value_error("rounds, threads: expected 0 to 2^40 and 1 to 4096");
+        const nb::gil_scoped_release released;
+        return multiply_adds(rounds, static_cast<int>(threads));
+      }, nb::arg("rounds"), nb::arg("threads"), "Multiply-adds in registers alone on all threads; returns how many.");
   module.def("room", &room, nb::arg("shape"), "An uninitialised tensor of float32 in memory that earlier ones have left.");
   module.def("saved_floats", [](const std::string& cell, Size rows, Size real_steps, Size hidden, bool norm) {
         return saved_floats(cell_named(cell), rows, real_steps, hidden, norm);

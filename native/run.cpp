@@ -1,6 +1,7 @@
 #include "run.h"
 
 #include <memory>
+#include <numeric>
 #include <stdexcept>
 #include <vector>
 
@@ -218,6 +219,16 @@ void backward(const Sequence& s, const Gradients& g) {
   });
   reduce_extras(p);
   workspace().release_beyond_bound();
+}
+
+Size multiply_adds(Size rounds, int threads) {
+  std::vector<float> sums(static_cast<std::size_t>(threads));
+  std::vector<Size> done(sums.size());
+  parallel(threads, threads, [&](Size i) {
+    const auto k = static_cast<std::size_t>(i);
+    done[k] = target()->multiply_adds(rounds, &sums[k]);
+  });
+  return std::accumulate(done.begin(), done.end(), Size{0});
 }
 
 void activate(int which, const float* x, float* y, Size n) {

@@ -20,5 +20,7 @@ void forward(const Sequence& s);
 void backward(const Sequence& s, const Gradients& g);
 // y = sigmoid(x) (which 0) or tanh(x) (1), n numbers; for tests of math.h.
 void activate(int which, const float* x, float* y, Size n);
+// Multiply-adds in registers on so many threads at once, for benchmarks: what the machine can. Returns how many.
+Size multiply_adds(Size rounds, int threads);
 
 }  // namespace unspool

@@ -37,6 +37,7 @@ struct Target {
   void (*matrix_product)(const MatrixProduct&, Size first, Size last, float* tile);
   void (*cross_entropy)(const CrossEntropy&, Size first, Size last);
   void (*activate)(int which, const float* x, float* y, Size n);  // 0: sigmoid, 1: tanh; for tests
+  Size (*multiply_adds)(Size rounds, float* to);  // in registers alone, for benchmarks; returns how many
 };
 
 extern const Target scalar_target;

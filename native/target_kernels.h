@@ -34,6 +34,23 @@ void activate(int which, const float* x, float* y, Size n) {
   }
 }
 
+// As fast as the core can: twelve sums of their own, more than wait for one another.
+template <class V>
+Size multiply_adds(Size rounds, float* to) {
+  using P = typename V::Product;
+  constexpr int sums = 12;
+  P sum[sums];
+  for (int i = 0; i < sums; ++i) sum[i] = P::all(static_cast<float>(i));
+  const P factor = P::all(0.999f), term = P::all(0.001f);
+  for (Size round = 0; round < rounds; ++round) {
+    UNSPOOL_UNROLL
+    for (int i = 0; i < sums; ++i) sum[i] = P::fma(sum[i], factor, term);
+  }
+  for (int i = 1; i < sums; ++i) sum[0] = sum[0] + sum[i];
+  *to = sum[0].sum();
+  return rounds * sums * P::width;
+}
+
 // Cells in the order of the enumeration in api.h.
 template <class V, class R, class... C>
 constexpr Target make_target() {
@@ -41,7 +58,7 @@ constexpr Target make_target() {
   return {static_cast<int>(V::width), pack_for_forward<V>, pack_for_backward<V>, {forward_group<V, C>...}, {backward_part<V, C>...},
           join_parts<V>, region_pack<R>, region_forward<R>, region_input_gradient<R>,
           region_weight_gradient<R>, pack_product<V>, product<V>, log_softmax<V>, shares<V>, pack_matrix<V>, matrix_product<V>,
-          cross_entropy_rows<V>, activate<V>};
+          cross_entropy_rows<V>, activate<V>, multiply_adds<V>};
 }
 // V: the vectors of the cells; R: those of the region convolution.
 template <class V, class R = V>

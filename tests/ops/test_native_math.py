@@ -53,3 +53,12 @@ def test_results_never_leave_the_range():
     assert computed("sigmoid", x).min() >= 0
     assert computed("sigmoid", x).max() <= 1
     assert computed("tanh", x).abs().max() <= 1
+
+
+def test_multiply_adds_are_counted(target):
+    core = native.core()
+    one = core.multiply_adds(1, 1)
+    assert one >= 12 * 4
+    assert core.multiply_adds(1000, 3) == 3000 * one
+    with pytest.raises(ValueError, match="rounds, threads"):
+        core.multiply_adds(-1, 1)
