@@ -48,9 +48,6 @@ def peak_gflops() -> float:
     best = 0.0
     for _ in range(8):
         start = time.perf_counter()
-        if core is None:
-            done = (a @ b).numel() * len(b)
-        else:
-            done = core.multiply_adds(2_000_000, threads)
+        done = (a @ b).numel() * len(b) if core is None else core.multiply_adds(2_000_000, threads)
         best = max(best, 2 * done / (time.perf_counter() - start) / 1e9)
     return best
