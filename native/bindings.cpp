@@ -172,6 +172,31 @@ void region_backward_checked(Object x, Object lengths, Object weight, Size threa
   });
 }
 
+void windows_forward_checked(Object x, Object lengths, Object weight, Object bias, Size threads, Object y) {
+  run_checked([&] {
+    WindowArguments a;
+    a.x = describe("x", x), a.lengths = describe("lengths", lengths), a.weight = describe("weight", weight);
+    a.bias = describe("bias", bias), a.threads = threads, a.y = describe("y", y);
+    const WindowCall call = check_windows(a, nullptr);
+    const nb::gil_scoped_release released;
+    windows_forward(call);
+  });
+}
+
+void windows_backward_checked(Object x, Object lengths, Object weight, Size threads, Object d_y, Object d_x,
+                              Object d_weight, Object d_bias) {
+  run_checked([&] {
+    WindowArguments a;
+    a.x = describe("x", x), a.lengths = describe("lengths", lengths), a.weight = describe("weight", weight);
+    a.threads = threads, a.d_y = describe("d_y", d_y), a.d_x = describe("d_x", d_x);
+    a.d_weight = describe("d_weight", d_weight), a.d_bias = describe("d_bias", d_bias);
+    WindowGradients g{};
+    const WindowCall call = check_windows(a, &g);
+    const nb::gil_scoped_release released;
+    windows_backward(call, g);
+  });
+}
+
 void linear_forward_checked(Object x, Object weight, Object bias, Size threads, Object y) {
   run_checked([&] {
     LinearArguments a;
@@ -414,6 +439,12 @@ NB_MODULE(_native, module) {
              nb::arg("threads"), nb::arg("winner"), nb::arg("d_y"), nb::arg("d_x").none(), nb::arg("d_weight").none(),
              nb::arg("d_bias").none(), nb::arg("add") = false,
              "The gradients of region_forward; with add, that of x is added to what d_x holds.");
+  module.def("windows_forward", &windows_forward_checked, nb::arg("x").none(), nb::arg("lengths").none(),
+             nb::arg("weight").none(), nb::arg("bias").none(), nb::arg("threads"), nb::arg("y").none(),
+             "The answers of each filter over all windows of each text, 0 past them.");
+  module.def("windows_backward", &windows_backward_checked, nb::arg("x").none(), nb::arg("lengths").none(),
+             nb::arg("weight").none(), nb::arg("threads"), nb::arg("d_y").none(), nb::arg("d_x").none(),
+             nb::arg("d_weight").none(), nb::arg("d_bias").none(), "The gradients of windows_forward.");
   module.def("linear_forward", &linear_forward_checked, nb::arg("x"), nb::arg("weight"), nb::arg("bias").none(),
              nb::arg("threads"), nb::arg("y"), "y = x · weightᵀ + bias.");
   module.def("linear_backward", &linear_backward_checked, nb::arg("x"), nb::arg("weight"), nb::arg("threads"),

@@ -304,6 +304,37 @@ RegionCall check_region(const RegionArguments& a, RegionGradients* g) {
   return c;
 }
 
+WindowCall check_windows(const WindowArguments& a, WindowGradients* g) {
+  WindowCall c{};
+  if (a.x.rank != 3) wrong_value("x", "expected 3 dimensions");
+  if (a.weight.rank != 3) wrong_value("weight", "expected 3 dimensions");
+  c.rows = a.x.shape[0], c.steps = a.x.shape[1], c.width = a.x.shape[2];
+  c.filters = a.weight.shape[0], c.size = a.weight.shape[1];
+  if (c.filters < 1 || c.size < 1 || c.width < 1) wrong_value("weight", "expected at least one filter, step and feature");
+  c.windows = std::max<Size>(1, c.steps - c.size + 1);
+  product("x", {c.rows, c.steps + 1, c.width + 8, 8});
+  product("weight", {c.filters + 16, c.size + 1, c.width + 16, 8});
+  product("y", {c.rows + 1, c.windows + 2 * c.size, c.filters + 16, 8});
+  if (a.threads < 1 || a.threads > 4096) wrong_value("threads", "expected 1 to 4096");
+  c.threads = static_cast<int>(a.threads);
+  c.x = floats(a.x, {c.rows, c.steps, c.width});
+  c.weight = floats(a.weight, {c.filters, c.size, c.width});
+  if (a.lengths.kind == Kind::absent) wrong_value("lengths", "expected a tensor");
+  c.lengths = check_lengths(a.lengths, c.rows, c.steps);
+  if (!g) {
+    c.bias = floats(a.bias, {c.filters}, true);
+    c.y = floats(a.y, {c.rows, c.windows, c.filters});
+    check_apart({&a.y}, {&a.x, &a.lengths, &a.weight, &a.bias});
+    return c;
+  }
+  g->y = floats(a.d_y, {c.rows, c.windows, c.filters});
+  g->x = floats(a.d_x, {c.rows, c.steps, c.width}, true);
+  g->weight = floats(a.d_weight, {c.filters, c.size, c.width}, true);
+  g->bias = floats(a.d_bias, {c.filters}, true);
+  check_apart({&a.d_x, &a.d_weight, &a.d_bias}, {&a.x, &a.lengths, &a.weight, &a.d_y});
+  return c;
+}
+
 LinearCall check_linear(const LinearArguments& a, LinearGradients* g) {
   LinearCall c{};
   if (a.x.rank != 2) wrong_value("x", "expected 2 dimensions");

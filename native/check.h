@@ -8,6 +8,7 @@
 #include "linear.h"
 #include "region.h"
 #include "rows.h"
+#include "windows.h"
 
 namespace unspool {
 
@@ -56,6 +57,15 @@ struct RegionArguments {
 
 // The same for the region convolution; with `g`, the gradients too, and winners are checked to lie in their texts.
 RegionCall check_region(const RegionArguments& a, RegionGradients* g);
+
+struct WindowArguments {
+  Tensor x, lengths, weight, bias, y;
+  Tensor d_y, d_x, d_weight, d_bias;  // of the backward pass
+  Size threads = 1;
+};
+
+// The same for all windows; with `g`, the gradients in place of y.
+WindowCall check_windows(const WindowArguments& a, WindowGradients* g);
 
 struct LinearArguments {
   Tensor x, weight, bias, y;

@@ -5,6 +5,7 @@
 #include "plan.h"
 #include "region.h"
 #include "team.h"
+#include "windows.h"
 
 namespace unspool {
 
@@ -29,6 +30,10 @@ struct Target {
   void (*region_forward)(const RegionCall&, const float* panels, Size row, float* scratch);
   void (*region_input_gradient)(const RegionCall&, const RegionGradients&, Size row);
   void (*region_weight_gradient)(const RegionCall&, const RegionGradients&, Size first, Size last);
+  void (*windows_forward)(const WindowCall&, const float* panels, const float* start, Size row, float* scratch);
+  void (*pack_windows_back)(const WindowCall&, Size number, float* panels);
+  void (*windows_input_gradient)(const WindowCall&, const WindowGradients&, const float* panels, Size row, float* scratch);
+  void (*windows_weight_gradient)(const WindowCall&, const WindowGradients&, Size first, Size last, float* scratch);
   void (*pack_product)(const Product&);
   void (*product)(const Product&, Size rows, const float* a, Size lda, float* c, Size ldc, Team team);
   void (*log_softmax)(float* x, Size n, float* to);

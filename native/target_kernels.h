@@ -10,6 +10,7 @@
 #include "region_kernels.h"
 #include "shares.h"
 #include "target.h"
+#include "window_kernels.h"
 
 namespace unspool {
 
@@ -57,7 +58,8 @@ constexpr Target make_target() {
   static_assert(sizeof...(C) == static_cast<int>(Cell::count));
   return {static_cast<int>(V::width), pack_for_forward<V>, pack_for_backward<V>, {forward_group<V, C>...}, {backward_part<V, C>...},
           join_parts<V>, region_pack<R>, region_forward<R>, region_input_gradient<R>,
-          region_weight_gradient<R>, pack_product<V>, product<V>, log_softmax<V>, shares<V>, pack_matrix<V>, matrix_product<V>,
+          region_weight_gradient<R>, windows_forward_row<V>, pack_windows_back<V>, windows_input_gradient<V>,
+          windows_weight_gradient<V>, pack_product<V>, product<V>, log_softmax<V>, shares<V>, pack_matrix<V>, matrix_product<V>,
           cross_entropy_rows<V>, activate<V>, multiply_adds<V>};
 }
 // V: the vectors of the cells; R: those of the region convolution.

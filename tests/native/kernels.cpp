@@ -372,6 +372,57 @@ void region_case(Draw& draw) {
   }
 }
 
+// --- all windows -------------------------------------------------------------------------------------------------
+
+// Exact numbers: any order of a sum gives the same.
+void expect_windows(const WindowCall& c, const float* y, const WindowGradients& g) {
+  std::vector<float> d_x(static_cast<std::size_t>(c.rows * c.steps * c.width));
+  std::vector<float> d_weight(static_cast<std::size_t>(c.filters * c.depth())), d_bias(static_cast<std::size_t>(c.filters));
+  for (Size b = 0; b < c.rows; ++b)
+    for (Size w = 0; w < c.windows; ++w)
+      for (Size f = 0; f < c.filters; ++f) {
+        const Size at = (b * c.windows + w) * c.filters + f;
+        const bool real = c.lengths[b] > 0 && w <= std::max<Size>(0, c.lengths[b] - c.size);
+        float sum = real && c.bias ? c.bias[f] : 0.0f;
+        if (real) d_bias[static_cast<std::size_t>(f)] += g.y[at];
+        for (Size i = 0; real && i < c.depth() && w * c.width + i < c.lengths[b] * c.width; ++i) {
+          const auto in = static_cast<std::size_t>((b * c.steps + w) * c.width + i), of = static_cast<std::size_t>(f * c.depth() + i);
+          sum += c.x[in] * c.weight[of];
+          d_x[in] += g.y[at] * c.weight[of];
+          d_weight[of] += g.y[at] * c.x[in];
+        }
+        expect(y[at] == sum, "windows: a wrong answer");
+      }
+  for (std::size_t i = 0; i < d_x.size(); ++i) expect(g.x[i] == d_x[i], "windows: a wrong gradient of x");
+  for (std::size_t i = 0; i < d_weight.size(); ++i) expect(g.weight[i] == d_weight[i], "windows: a wrong gradient of the weight");
+  for (std::size_t i = 0; i < d_bias.size(); ++i) expect(g.bias[i] == d_bias[i], "windows: a wrong gradient of the bias");
+}
+
+void windows_case(Draw& draw) {
+  const RegionArguments r = draw_region(draw);
+  WindowArguments a;
+  a.x = r.x, a.lengths = r.lengths, a.weight = r.weight, a.bias = r.bias, a.threads = r.threads;
+  const Size windows = std::max<Size>(1, a.x.shape[1] - a.weight.shape[1] + 1);
+  const Size b = a.x.shape[0], t = a.x.shape[1], e = a.x.shape[2], f = a.weight.shape[0], k = a.weight.shape[1];
+  a.d_y = draw.floats("d_y", {b, windows, f}, [&] { return draw.exact(); });
+  const bool spoiled = draw.one_in(3), wrong = spoiled && spoil(draw, {&a.x, &a.weight, &a.d_y});
+  for (const std::string& name : targets) {
+    choose_target(name);
+    a.y = draw.poisoned("y", {b, windows, f}), a.d_x = draw.poisoned("d_x", {b, t, e});
+    a.d_weight = draw.poisoned("d_weight", {f, k, e}), a.d_bias = draw.poisoned("d_bias", {f});
+    WindowCall c{};
+    WindowGradients g{};
+    const bool no = refused([&] {
+      c = check_windows(a, nullptr);
+      const WindowCall backward = check_windows(a, &g);
+      windows_forward(c);
+      windows_backward(backward, g);
+    });
+    expect(no ? spoiled : !wrong, "windows: " + std::string(wrong ? "a spoiled argument was accepted" : "refused"));
+    if (!no) expect_windows(c, c.y, g);
+  }
+}
+
 // --- the dense layer ---------------------------------------------------------------------------------------------
 
 // Exact numbers: any order of a sum gives the same.
@@ -690,8 +741,9 @@ int main(int count, char** words) {
   const auto end = std::chrono::steady_clock::now() + std::chrono::duration<double>(seconds);
   for (case_number = first; std::chrono::steady_clock::now() < end; ++case_number) {
     Draw draw(case_number);
-    const Size kind = draw.below(13);
+    const Size kind = draw.below(14);
     if (kind == 0) activation_case(draw);
+    else if (kind == 13) windows_case(draw);
     else if (kind == 12) loss_case(draw);
     else if (kind == 11) linear_case(draw);
     else if (kind == 10) rows_case(draw);

@@ -135,14 +135,16 @@ def test_region_conv_of_no_text_and_of_no_step_is_zero(activation: str, pooling:
         assert not any(part.any() for part in torch.autograd.grad(answer.sum(), leaves))
 
 
-def test_window_conv_gives_each_window_in_order() -> None:
+@pytest.mark.parametrize(("dtype", "bound"), [(torch.float64, 1e-12), (torch.float32, 2e-6)], ids=str)
+def test_window_conv_gives_each_window_in_order_and_zeros_past_them(dtype: torch.dtype, bound: float) -> None:
     x, lengths, weight, bias = problem([6, 2, 0, 3], 6, 3, 4, 3)
-    answers, counts = window_conv(x, lengths, weight, bias)
+    answers, counts = window_conv(x.to(dtype), lengths, weight.to(dtype), bias.to(dtype))
     assert counts.tolist() == [4, 1, 0, 1]
     for b, length in enumerate(lengths.tolist()):
         for start, window in windows_of(x[b, :length].numpy(), 3):
             wanted = (window * weight.numpy()).sum((1, 2)) + bias.numpy()
-            np.testing.assert_allclose(answers[b, :, start].numpy(), wanted, atol=1e-12)
+            np.testing.assert_allclose(answers[b, start].numpy(), wanted, atol=bound)
+        assert not answers[b, counts[b] :].any()
 
 
 @pytest.mark.parametrize("causal", [False, True])

@@ -22,7 +22,6 @@ from unspool.ops.convolution import (
     region_convs,
     window_conv,
 )
-from unspool.ops.lengths import valid_steps
 
 
 class TextConv(nn.Module):
@@ -95,11 +94,10 @@ class ConvPool(nn.Module):
         checks.sequence(input, self.in_channels)
         lengths = checks.row_lengths(input, lengths)
         answers, counts = window_conv(input, lengths, self.weight, self.bias)
-        beyond = ~valid_steps(counts, answers.shape[2])
-        answers = answers.masked_fill(beyond[:, None], -torch.inf)
-        # relu rises monotonically: taken after the pooling it gives the same answer from fewer numbers. It also turns
-        # the -inf of pools past the new length into zeros that pass no gradient.
-        pooled = F.max_pool1d(answers, self.pool_size, ceil_mode=True).transpose(1, 2)
+        # relu rises monotonically: taken after the pooling it gives the same answer from fewer numbers. The zeros past
+        # the windows change nothing then, and pass no gradient.
+        full = F.pad(answers, (0, 0, 0, -answers.shape[1] % self.pool_size))
+        pooled = full.view(len(full), -1, self.pool_size, self.out_features).max(2).values
         lengths = torch.div(counts + self.pool_size - 1, self.pool_size, rounding_mode="floor")
         return pooled.relu(), lengths
 

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from unspool.errors import SettingError
-from unspool.ops import checks, compiled_regions
+from unspool.ops import checks, compiled_regions, compiled_windows
 from unspool.ops.lengths import keep, valid_steps
 
 ACTIVATIONS = {"relu": torch.relu, "tanh": torch.tanh}
@@ -83,28 +83,30 @@ def _defined(
     k: int,
 ) -> Tensor:
     """The definition, for one region size."""
+    if pooling in ("mean", "mean+variance"):
+        answers, counts = window_conv(x, lengths, weight, bias)
+        return moments(activate(answers), counts, variance=pooling != "mean")
     counts = window_counts(lengths, weight.shape[1])
     x = _extend(blank(x, lengths), weight.shape[1])
     if pooling == "k-max":
         rank = torch.arange(k, device=x.device)
         greatest = activate(_greatest(x, counts, weight, bias, k))  # (B, k, F)
         return torch.where((rank < counts[:, None])[..., None], greatest, 0).flatten(1)
-    if pooling == "max":
-        # Both activations rise monotonically, so the greatest window is the same before and after them.
-        pooled = activate(_greatest(x, counts, weight, bias)).squeeze(1)
-    else:
-        pooled = moments(activate(_all_windows(x, weight, bias)), counts, variance=pooling != "mean")
+    # Both activations rise monotonically, so the greatest window is the same before and after them.
+    pooled = activate(_greatest(x, counts, weight, bias)).squeeze(1)
     return torch.where(counts[:, None] > 0, pooled, 0)
 
 
 def window_conv(x: Tensor, lengths: Tensor, weight: Tensor, bias: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """Filters over every window, as a shorter sequence: (B, F, max(T - k + 1, 1)), channels first, and its lengths.
+    """Filters over every window, as a shorter sequence: (B, max(T - k + 1, 1), F), zeros past its lengths, and these.
 
-    x (B, T, E), lengths (B,) int64, weight (F, k, E), bias (F,) or None. No activation. Past the new lengths stand
-    the answers of windows that reach into the zeros after the text; the caller leaves them out.
+    x (B, T, E), lengths (B,) int64, weight (F, k, E), bias (F,) or None. No activation.
     """
-    x = _extend(blank(x, lengths), weight.shape[1])
-    return _convolve(x, weight, bias), window_counts(lengths, weight.shape[1])
+    counts = window_counts(lengths, weight.shape[1])
+    if compiled_regions.takes(x):
+        return compiled_windows.answers(x, lengths, weight, bias), counts
+    answers = _convolve(_extend(blank(x, lengths), weight.shape[1]), weight, bias)
+    return blank(answers.transpose(1, 2), counts), counts
 
 
 def dilated_conv(
@@ -148,10 +150,6 @@ def _extend(x: Tensor, size: int) -> Tensor:
 def _convolve(x: Tensor, weight: Tensor, bias: Tensor | None, dilation: int = 1) -> Tensor:
     """torch's convolution, given its own layouts: (B, T, E) and (F, k, E) in, (B, F, windows) out."""
     return F.conv1d(x.transpose(1, 2), weight.transpose(1, 2), bias, dilation=dilation)
-
-
-def _all_windows(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    return _convolve(x, weight, bias).transpose(1, 2)  # (B, windows, F)
 
 
 def _greatest(x: Tensor, counts: Tensor, weight: Tensor, bias: Tensor | None, k: int = 1) -> Tensor:
