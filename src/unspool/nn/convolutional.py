@@ -96,8 +96,9 @@ class ConvPool(nn.Module):
         answers, counts = window_conv(input, lengths, self.weight, self.bias)
         # relu rises monotonically: taken after the pooling it gives the same answer from fewer numbers. The zeros past
         # the windows change nothing then, and pass no gradient.
-        full = F.pad(answers, (0, 0, 0, -answers.shape[1] % self.pool_size))
-        pooled = full.view(len(full), -1, self.pool_size, self.out_features).max(2).values
+        pools = -(-answers.shape[1] // self.pool_size)
+        full = F.pad(answers, (0, 0, 0, pools * self.pool_size - answers.shape[1]))
+        pooled = full.view(len(full), pools, self.pool_size, self.out_features).max(2).values
         lengths = torch.div(counts + self.pool_size - 1, self.pool_size, rounding_mode="floor")
         return pooled.relu(), lengths
 
