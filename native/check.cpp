@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <functional>
 #include <initializer_list>
+#include <utility>
 #include <vector>
 
 #include "run.h"
@@ -260,6 +261,14 @@ Sequence check(const Arguments& a, const GradientArguments* gradients, Gradients
   given.insert(given.end(), {&a.y, &a.saved, &d.y, &d.final_h, &d.final_c});
   check_apart({&d.x, &d.w_ih, &d.w_hh, &d.b_ih, &d.b_hh, &d.extra, &d.h, &d.c, &d.norm, &d.norm_memory}, given);
   return s;
+}
+
+void check_pair(const Arguments& a, const Arguments& b) {
+  check_apart({&a.y, &a.final_h, &a.final_c}, {&b.y, &b.final_h, &b.final_c});
+  for (const auto& [one, other] : {std::pair(&a, &b), std::pair(&b, &a)})
+    check_apart({&one->y, &one->final_h, &one->final_c},
+                {&other->x, &other->lengths, &other->tokens, &other->w_ih, &other->w_hh, &other->b_ih, &other->b_hh,
+                 &other->extra, &other->h, &other->c, &other->mask, &other->keep, &other->norm, &other->norm_memory});
 }
 
 RegionCall check_region(const RegionArguments& a, RegionGradients* g) {

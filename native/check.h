@@ -46,6 +46,8 @@ struct WrongType : std::runtime_error {
 // The call as plain pointers and sizes. Throws WrongType or std::invalid_argument naming the argument.
 // With `gradients`, checks those too, fills `g`, and demands `saved`.
 Sequence check(const Arguments& a, const GradientArguments* gradients, Gradients* g);
+// Two calls at once: what one writes the other does not touch.
+void check_pair(const Arguments& a, const Arguments& b);
 Cell cell_named(const std::string& name);
 
 

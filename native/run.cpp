@@ -1,5 +1,6 @@
 #include "run.h"
 
+#include <exception>
 #include <memory>
 #include <numeric>
 #include <stdexcept>
@@ -51,6 +52,8 @@ constexpr CellLayout kLayouts[static_cast<int>(Cell::count)] = {
 constexpr Size kFewRows = 4;             // so few, or so few rows and steps, that packing the weights takes longer
 constexpr Size kFewSums = 64;            // than what it saves
 
+constexpr int kPairThreads = 3;          // with more, sharing the units of one after the other is quicker
+
 constexpr Size kWorthSharing = Size{1} << 15;  // weights that take longer to pack than another thread takes to begin
 
 template <class Pack>
@@ -58,6 +61,8 @@ void pack(const Plan& p, Size weights, const Pack& work) {
   const int workers = weights < kWorthSharing ? 1 : std::max(1, p.s.threads);
   parallel(workers, workers, [&](Size index) { work(p, index, workers); });
 }
+
+bool few(const Sequence& s) { return !s.saved && (s.rows <= kFewRows || s.rows * s.steps <= kFewSums); }
 
 // One group of rows, whose units are shared between the threads.
 void forward_few(Sequence s) {
@@ -174,7 +179,7 @@ Size saved_floats(Cell cell, Size rows, Size real_steps, Size hidden, bool norm)
 }
 
 void forward(const Sequence& s) {
-  if (!s.saved && (s.rows <= kFewRows || s.rows * s.steps <= kFewSums)) return forward_few(s);
+  if (few(s)) return forward_few(s);
   const Rows rows = sort_rows(s);
   Plan p = make_plan(s, {}, rows);
   const Size each = forward_scratch(p.cell, p.operand, p.units, p.group_rows, s.norm);
@@ -188,6 +193,28 @@ void forward(const Sequence& s) {
   parallel(s.threads, p.groups,
            [&](Size group) { target()->forward[static_cast<int>(s.cell)](p, group, scratch + group * each, {}); });
   workspace().release_beyond_bound();
+}
+
+void forward_pair(const Sequence& a, const Sequence& b) {
+  if (!few(a) || !few(b) || a.threads < 2 || a.threads > kPairThreads) {
+    forward(a);
+    return forward(b);
+  }
+  std::exception_ptr failed[2];  // nothing may leave a thread of the team
+  const auto products = [](const Sequence& s) { return s.rows * s.steps * layout_of(s.cell).gates * s.hidden * s.hidden; };
+  sharing().time(2, products(a) + products(b), [&](int members) {
+    parallel(members, 2, [&](Size i) {
+      Sequence s = i ? b : a;
+      s.threads = 1;
+      try {
+        forward_few(s);
+      } catch (...) {
+        failed[i] = std::current_exception();
+      }
+    });
+  });
+  for (const std::exception_ptr& one : failed)
+    if (one) std::rethrow_exception(one);
 }
 
 void backward(const Sequence& s, const Gradients& g) {

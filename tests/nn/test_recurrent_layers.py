@@ -198,14 +198,14 @@ def test_copies_pickles_and_state_dicts_answer_alike(layer):
 
 def told_by(layer, x, monkeypatch):
     """What the layer tells the operation about each of its parts."""
-    told, run = [], recurrent.run
+    told, checked_call = [], recurrent.checked_call
 
     def spy(*arguments, **options):
         told.append(options)
-        return run(*arguments, **options)
+        return checked_call(*arguments, **options)
 
     with monkeypatch.context() as patch:
-        patch.setattr(recurrent, "run", spy)
+        patch.setattr(recurrent, "checked_call", spy)
         layer(x)
     return told
 

@@ -299,39 +299,45 @@ class Recurrent(nn.Module):
         final: list[State] = []
         directions = 1 + self.bidirectional
         for layer in range(self.num_layers):
-            entering, outputs = x, []
+            entering = x
             if layer and self.dropout:
                 x = functional.dropout(x, self.dropout, self.training)
-            for part in range(layer * directions, (layer + 1) * directions):
-                y, after = self._run(part, x, initial[part], lengths, traces, None if layer else tokens)
-                outputs.append(y)
-                final.append(after)
-            y = torch.cat(outputs, 2) if self.bidirectional else outputs[0]
+            parts = range(layer * directions, (layer + 1) * directions)
+            answers = self._run(parts, x, initial, lengths, traces, None if layer else tokens)
+            final += [after for _, after in answers]
+            y = torch.cat([y for y, _ in answers], 2) if self.bidirectional else answers[0][0]
             x = y + entering if layer and self.residual else y
         return x, self._collect(final)
 
     def _run(
         self,
-        part: int,
+        parts: Sequence[int],
         x: Tensor,
-        state: State,
+        initial: list[State],
         lengths: Tensor | None,
         traces: list[Trace] | None,
         tokens: Tensor | None,
-    ) -> tuple[Tensor, State]:
-        """One layer in one direction."""
+    ) -> list[tuple[Tensor, State]]:
+        """One layer in its one or two directions, numbered as their states are."""
         shape = (x if tokens is None else tokens).shape
-        arguments: dict[str, Any] = {
+        told = [{"state": initial[part], **self._told(part, x, shape[0], shape[1])} for part in parts]
+        if traces is not None:
+            found = [recurrent.trace(self.cell, x, lengths=lengths, **one) for one in told]
+            traces += found
+            return [(trace.output, trace.final) for trace in found]
+        if len(told) == 2:
+            return recurrent.run_pair(self.cell, x, lengths, told, tokens)
+        return [recurrent.run(self.cell, x, lengths=lengths, tokens=tokens, **told[0])]
+
+    def _told(self, part: int, x: Tensor, rows: int, steps: int) -> dict[str, Any]:
+        """The arguments of `ops.recurrent.run` that belong to one direction of a layer, but its state."""
+        return {
+            "weights": {name: getattr(self, own) for name, own in self._names[part].items()},
             "reverse": self.bidirectional and part % 2 == 1,
-            "state_mask": self._draw_state_mask(x, shape[0]),
-            "zoneout": self._draw_zoneout(x, shape[0], shape[1]),
+            "state_mask": self._draw_state_mask(x, rows),
+            "zoneout": self._draw_zoneout(x, rows, steps),
             **self._cell_options(),
         }
-        weights = {name: getattr(self, own) for name, own in self._names[part].items()}
-        if traces is None:
-            return recurrent.run(self.cell, x, state, weights, lengths, tokens=tokens, **arguments)
-        traces.append(recurrent.trace(self.cell, x, state, weights, lengths, **arguments))
-        return traces[-1].output, traces[-1].final
 
     def _draw_state_mask(self, x: Tensor, rows: int) -> Tensor | None:
         if not (self.training and self.recurrent_dropout):
