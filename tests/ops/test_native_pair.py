@@ -64,7 +64,7 @@ def test_wrong_arguments_are_refused_by_name() -> None:
     wrong = arguments()
     wrong[4] = torch.ones(16, 5)
     for pair in ((tuple(wrong), right), (right, tuple(wrong))):
-        with pytest.raises(ValueError, match="^w_ih: "):
+        with pytest.raises(ValueError, match=r"^w_ih: "):
             core.recurrent_forward_pair(*pair)
     wrong = arguments()
     wrong[15] = "no number"
