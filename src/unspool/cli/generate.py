@@ -64,7 +64,7 @@ def generate(
     repetition_penalty
         Multiplies the log-probability of the last 64 tokens; 1 for none.
     stop
-        End a sample before this text.
+        End a sample before this text. Of a token that begins before it, --json has what stands before it.
     samples
         How many.
     seed
@@ -118,78 +118,101 @@ def generate(
     elif samples == 1 and not json:
         made = _one(loaded, words, ids, how, length, stop)
     else:
-        made = _several(loaded, words, ids, how, length, stop, samples, label, seed, json=json)
+        several = _samples(loaded, ids, how, length, stop, samples)
+        told_of_all = {"seed": seed, "label": label, "prompt": words}
+        made = _write_json(told_of_all, several) if json else _write_samples(loaded, words, several)
     if corpus is not None:
         _tell_novelty(loaded, made, corpus)
+
+
+class _Sample:
+    """The tokens of one sample up to the text before which it ends, and why it ended: stop, end, or None so far."""
+
+    def __init__(self, stop: str | None) -> None:
+        self.tokens: list[Token] = []
+        self.finish: str | None = None
+        self._stop, self._tail = stop, ""
+
+    @property
+    def text(self) -> str:
+        """What its tokens spell."""
+        return "".join(token.text for token in self.tokens)
+
+    def add(self, token: Token | None) -> None:
+        """One token more, None where a document has ended; what comes after the end is left out."""
+        if self.finish or token is None:
+            self.finish = self.finish or "end"
+            return
+        self.tokens.append(token)
+        if not self._stop:
+            return
+        near = self._tail + token.text
+        found = near.find(self._stop)
+        if found >= 0:
+            self.finish = "stop"
+            self._take_back(len(near) - found)
+        self._tail = near[max(0, len(near) - len(self._stop) + 1) :]
+
+    def _take_back(self, characters: int) -> None:
+        """Without the last characters, and without the tokens of which nothing stays, nor bytes of what is gone."""
+        while self.tokens and len(self.tokens[-1].text) <= characters:
+            characters -= len(self.tokens.pop().text)
+        if characters:
+            last = self.tokens[-1]
+            self.tokens[-1] = last._replace(text=last.text[:-characters])
 
 
 def _one(loaded: GeneratorPredictor, prompt: str, ids: Any, how: Sampling, length: int, stop: str | None) -> list[str]:
     """A single sample, written token by token."""
     _write(prompt)
-    text, written = "", 0
+    sample, waiting, written = _Sample(stop), "", 0
     for (token,) in loaded.generate(ids, how, length):
-        text += token.text if token else ""
-        cut = text.find(stop) if stop else -1
-        if cut >= 0:
-            text = text[:cut]
+        sample.add(token)
+        if token is None or sample.finish:
             break
-        safe = len(text) - (len(stop) - 1 if stop else 0)  # what may be the beginning of --stop waits
-        _write(text[written : max(written, safe)])
-        written = max(written, safe)
-    _write(text[written:])
-    _write("\n")
+        waiting += token.text
+        safe = max(0, len(waiting) - (len(stop) - 1 if stop else 0))  # what may be the beginning of --stop waits
+        _write(waiting[:safe])
+        waiting, written = waiting[safe:], written + safe
+    text = sample.text
+    _write(text[written:] + "\n")
     return [text]
 
 
-def _several(
-    loaded: GeneratorPredictor,
-    prompt: str,
-    ids: Any,
-    how: Sampling,
-    length: int,
-    stop: str | None,
-    samples: int,
-    label: str | None,
-    seed: int,
-    *,
-    json: bool,
-) -> list[str]:
-    """Samples made side by side, written one after the other."""
-    texts: list[str] = []
-    for first in range(0, samples, BATCH):
-        count = min(BATCH, samples - first)
-        rows: list[list[Token]] = [[] for _ in range(count)]
-        for step in loaded.generate(ids, how, length, count, first_sample=first):
+def _samples(
+    loaded: GeneratorPredictor, ids: Any, how: Sampling, length: int, stop: str | None, count: int
+) -> Iterator[_Sample]:
+    """Samples made side by side, no further than it takes until all of them have ended."""
+    for first in range(0, count, BATCH):
+        rows = [_Sample(stop) for _ in range(min(BATCH, count - first))]
+        for step in loaded.generate(ids, how, length, len(rows), first_sample=first):
             for row, token in zip(rows, step, strict=True):
-                row += [token] if token else []
-        for number, row in enumerate(rows, start=first):
-            tokens, finish = list(_until(row, stop)), "stop"
-            text = "".join(token.text for token in row)
-            if stop is None or stop not in text:
-                finish = "length" if len(row) == length else "end"
-            text = text.partition(stop)[0] if stop else text
-            texts.append(text)
-            if json:
-                spelled = [{"text": one.text, "log_probability": round(one.log_probability, 6)} for one in tokens]
-                result_json(
-                    {"sample": number, "seed": seed, "label": label, "prompt": prompt, "text": text, "tokens": spelled,
-                     "finish": finish}
-                )  # fmt: skip
-            else:
-                if number:
-                    result("" if loaded.running else "---" if "\n" in text.strip() else "")
-                _write(prompt + text + "\n")
+                row.add(token)
+            if all(row.finish for row in rows):
+                break
+        yield from rows
+
+
+def _write_samples(loaded: GeneratorPredictor, prompt: str, samples: Iterator[_Sample]) -> list[str]:
+    """Samples as text, one after the other."""
+    texts: list[str] = []
+    for number, sample in enumerate(samples):
+        texts.append(sample.text)
+        if number:
+            result("" if loaded.running else "---" if "\n" in texts[-1].strip() else "")
+        _write(prompt + texts[-1] + "\n")
     return texts
 
 
-def _until(row: list[Token], stop: str | None) -> Iterator[Token]:
-    """The tokens before the one that completes `stop`."""
-    text = ""
-    for token in row:
-        text += token.text
-        if stop and stop in text:
-            return
-        yield token
+def _write_json(told: dict[str, Any], samples: Iterator[_Sample]) -> list[str]:
+    """Samples as JSON, one object a line. told: what is the same in all of them."""
+    texts: list[str] = []
+    for number, sample in enumerate(samples):
+        texts.append(sample.text)
+        tokens = [{"text": one.text, "log_probability": round(one.log_probability, 6)} for one in sample.tokens]
+        own = {"text": texts[-1], "tokens": tokens, "finish": sample.finish or "length"}
+        result_json({"sample": number, **told, **own})
+    return texts
 
 
 def _interactive(loaded: GeneratorPredictor, prompt: str, ids: Any, length: int) -> list[str]:

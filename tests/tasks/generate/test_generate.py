@@ -15,12 +15,14 @@ import pytest
 import torch
 
 from unspool import predictors
+from unspool.cli import generate as command_of_generate
 from unspool.cli import run as command_line
 from unspool.config import Settings
 from unspool.decoding.sampling import Sampling
 from unspool.errors import DataError, Interrupted, SettingError, UsageError
 from unspool.models.recipes import for_level, settle
 from unspool.predictors import GeneratorPredictor
+from unspool.predictors.generator import Token
 from unspool.tasks import Request, find_task, generate, run
 from unspool.tasks.generate import fitting, sampler
 from unspool.text import ngrams
@@ -278,6 +280,66 @@ def test_json_has_every_token_with_its_log_probability(finished: run.Finished, c
     for row in rows:
         assert "".join(token["text"] for token in row["tokens"]) == row["text"] and len(row["tokens"]) == 12
         assert all(token["log_probability"] <= 0 for token in row["tokens"]) and row["finish"] == "length"
+
+
+def test_tokens_of_a_stopped_sample_spell_its_text(finished: run.Finished, command: Any) -> None:
+    flags = ("--prompt", "the cat", "--temperature", 0, "--seed", 1, "--json")
+    rows = []
+    for stop in (("--stop", "mat"), ("--length", 12)):
+        code, out, _ = command("generate", finished.folder, *flags, *stop)
+        rows.append(json.loads(out))
+        assert code == 0
+    stopped, whole = rows
+    assert (stopped["text"], stopped["finish"]) == (" sat on the ", "stop")
+    assert "".join(token["text"] for token in stopped["tokens"]) == " sat on the "
+    assert stopped["tokens"] == whole["tokens"] and whole["finish"] == "length"  # with the same log-probabilities
+
+
+@pytest.mark.parametrize(
+    ("pieces", "stop", "kept"),
+    [
+        (["the", " cat", " sat"], "at", ["the", " c"]),  # a token that begins before the stop has what is before it
+        (["the", " cat", " sat"], "e c", ["th"]),
+        (["a", "b", "a", "c"], "ac", ["a", "b"]),
+        (["a", "b"], "a", []),
+        (["a", "", "é"], "é", ["a"]),  # the first byte of what is cut goes with it
+        (["a", "", "é", "b"], "b", ["a", "", "é"]),
+        (["a", "b"], "c", ["a", "b"]),
+        (["a", "aab", "b"], "aab", ["a"]),
+    ],
+)
+def test_a_sample_ends_before_its_stop_text(pieces: list[str], stop: str, kept: list[str]) -> None:
+    sample = command_of_generate._Sample(stop)
+    for number, text in enumerate(pieces):
+        sample.add(Token(number, text, -float(number)))
+    assert [token.text for token in sample.tokens] == kept and sample.text == "".join(kept)
+    assert [token.log_probability for token in sample.tokens] == [-float(number) for number in range(len(kept))]
+    assert sample.finish == (None if stop == "c" else "stop")
+
+
+def test_a_sample_ends_where_its_document_does() -> None:
+    sample = command_of_generate._Sample(None)
+    for token in (Token(5, "a", -1.0), None, Token(6, "b", -1.0)):
+        sample.add(token)
+    assert (sample.text, sample.finish) == ("a", "end")
+
+
+@pytest.mark.parametrize("flags", [("--samples", 3), ("--json",), ()])
+def test_nothing_is_made_once_every_sample_has_stopped(
+    finished: run.Finished, command: Any, monkeypatch: pytest.MonkeyPatch, flags: tuple[Any, ...]
+) -> None:
+    steps, generate_all = [], GeneratorPredictor.generate
+
+    def counted(self: GeneratorPredictor, *arguments: Any, **named: Any) -> Iterator[Any]:
+        for step in generate_all(self, *arguments, **named):
+            steps.append(step)
+            yield step
+
+    monkeypatch.setattr(GeneratorPredictor, "generate", counted)
+    flags = ("--prompt", "the cat", "--stop", "mat", "--temperature", 0, "--seed", 1, "--length", 400, *flags)
+    code, out, _ = command("generate", finished.folder, *flags)
+    assert code == 0 and out.count(" sat on the ") >= 1
+    assert len(steps) == len(" sat on the mat")
 
 
 @pytest.mark.parametrize(
