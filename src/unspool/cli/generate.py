@@ -72,7 +72,9 @@ def generate(
     interactive
         Offer the likeliest tokens at each step, and go on with the one chosen.
     novelty
-        A corpus: tell how much of what was made stands in it word for word.
+        A corpus: tell how much of each sample stands in it word for word. With --json it is the field `novelty`:
+        `seen_8grams`, the share of the 8-grams of tokens that stand in the corpus, `longest_run`, the tokens of the
+        longest run that does, `longest_text`, that run, and `tokens`, how many there are.
     json
         One JSON object a sample: its text, and every token with its log-probability.
     """
@@ -120,7 +122,10 @@ def generate(
     else:
         several = _samples(loaded, ids, how, length, stop, samples)
         told_of_all = {"seed": seed, "label": label, "prompt": words}
-        made = _write_json(told_of_all, several) if json else _write_samples(loaded, words, several)
+        if json:
+            _write_json(loaded, told_of_all, several, corpus)
+            return
+        made = _write_samples(loaded, words, several)
     if corpus is not None:
         _tell_novelty(loaded, made, corpus)
 
@@ -204,15 +209,18 @@ def _write_samples(loaded: GeneratorPredictor, prompt: str, samples: Iterator[_S
     return texts
 
 
-def _write_json(told: dict[str, Any], samples: Iterator[_Sample]) -> list[str]:
-    """Samples as JSON, one object a line. told: what is the same in all of them."""
-    texts: list[str] = []
+def _write_json(
+    loaded: GeneratorPredictor, told: dict[str, Any], samples: Iterator[_Sample], corpus: Tokens | None
+) -> None:
+    """Samples as JSON, one object a line. told: what is the same in all of them. corpus: to measure novelty by."""
+    from unspool.tasks.generate.sampler import novelty
+
     for number, sample in enumerate(samples):
-        texts.append(sample.text)
         tokens = [{"text": one.text, "log_probability": round(one.log_probability, 6)} for one in sample.tokens]
-        own = {"text": texts[-1], "tokens": tokens, "finish": sample.finish or "length"}
+        own: dict[str, Any] = {"text": sample.text, "tokens": tokens, "finish": sample.finish or "length"}
+        if corpus is not None:
+            own["novelty"] = novelty(loaded, sample.text, corpus)
         result_json({"sample": number, **told, **own})
-    return texts
 
 
 def _interactive(loaded: GeneratorPredictor, prompt: str, ids: Any, length: int) -> list[str]:

@@ -362,6 +362,23 @@ def test_wrong_use_is_one_sentence(finished: run.Finished, command: Any, flags: 
     assert (code, out) == (2, "") and words in err and err.count("\n") == 1
 
 
+def test_json_has_the_novelty_that_is_asked_for(finished: run.Finished, corpus: Path, command: Any) -> None:
+    flags = ("--samples", 2, "--length", 40, "--temperature", 2, "--seed", 3, "--json")
+    code, out, err = command("generate", finished.folder, *flags, "--novelty", corpus)
+    rows = [json.loads(line) for line in out.splitlines()]
+    assert code == 0 and len(rows) == 2 and "novelty" not in err
+    for row in rows:
+        text, found = row["text"], row["novelty"]
+        seen = [text[k : k + 8] in TEXT for k in range(33)]
+        assert found["tokens"] == 40 and found["seen_8grams"] == pytest.approx(sum(seen) / 33)
+        assert found["longest_text"] in TEXT and found["longest_text"] in text
+        assert len(found["longest_text"]) == found["longest_run"]
+        assert not any(text[k : k + found["longest_run"] + 1] in TEXT for k in range(40 - found["longest_run"]))
+    plain = [json.loads(line) for line in command("generate", finished.folder, *flags)[1].splitlines()]
+    assert [row | {"novelty": None} for row in plain] == [row | {"novelty": None} for row in rows]
+    assert "novelty" not in plain[0]
+
+
 def test_novelty_needs_a_corpus_before_anything_is_written(
     finished: run.Finished, corpus: Path, tmp_path: Path, command: Any
 ) -> None:
