@@ -50,7 +50,8 @@ def generate(
     prompt
         Text to go on from.
     random_word
-        Go on from a word of the model's vocabulary, drawn with the seed.
+        Go on from a random word, drawn with the seed: one of the vocabulary of a model of words, else the first whole
+        word that the model makes up.
     label
         Write a document of this label, if the model was trained with labels.
     length
@@ -105,7 +106,7 @@ def generate(
     chosen = label is None and bool(loaded.labels)
     if label is None and loaded.labels:
         label = loaded.labels[seed % len(loaded.labels)]
-    words = loaded.random_word(seed) if random_word else prompt or ""
+    words = loaded.random_word(seed, label) if random_word else prompt or ""
     ids, unknown = loaded.prompt_ids(words, label)
     if chosen:
         note(f"label      {shorten(label)} (--label {'|'.join(shorten(name, 30) for name in loaded.labels[:8])})")

@@ -21,7 +21,7 @@ from unspool.config import Settings
 from unspool.decoding.sampling import Sampling
 from unspool.errors import DataError, Interrupted, SettingError, UsageError
 from unspool.models.recipes import for_level, settle
-from unspool.predictors import GeneratorPredictor
+from unspool.predictors import GeneratorPredictor, generator
 from unspool.predictors.generator import Token
 from unspool.tasks import Request, find_task, generate, run
 from unspool.tasks.generate import fitting, sampler
@@ -267,9 +267,62 @@ def test_the_command_writes_and_repeats_itself(finished: run.Finished, command: 
     code, out, err = command("generate", finished.folder, "--prompt", "thé cat 🌩", "--length", 3)
     assert code == 0 and "unknown    'é', '🌩': the model never saw them" in err and "seed       " in err
     code, out, _ = command("generate", finished.folder, "--random-word", "--length", 5, "--seed", 1)
-    assert code == 0 and len(out) == 7
+    word = finished.outcome.predictor.random_word(1)
+    assert code == 0 and out.startswith(word) and len(out) == len(word) + 6
     code, out, _ = command("generate", finished.folder, "--prompt", "the cat", "--stop", "mat", "--temperature", 0)
     assert (code, out) == (0, "the cat sat on the \n")
+
+
+def test_a_random_word_is_whole(finished: run.Finished) -> None:
+    words = [finished.outcome.predictor.random_word(seed) for seed in range(40)]
+    assert words == [finished.outcome.predictor.random_word(seed) for seed in range(40)]
+    assert all(len(word) > 1 and word.isalpha() for word in words) and len(set(words)) > 4
+    known = set(TEXT.replace(".", "").split())
+    assert sum(word in known for word in words) > 30  # the others the model made up of its letters
+
+
+@pytest.mark.parametrize(("level", "rows", "epochs"), [("word", 8, 12), ("bpe", 2, 30), ("byte", 8, 16)])
+def test_a_random_word_of_every_level(level: str, rows: int, epochs: int) -> None:
+    prepared = fitting.prepare(
+        Documents.of([TEXT], running=True), {**TINY, "level": level, "epochs": epochs, "batch_size": rows}
+    )
+    model = fitting.fit(prepared).predictor
+    words = [model.random_word(seed) for seed in range(20)]
+    assert all(word.isalpha() for word in words) and len(set(words)) > 2
+    known = set(TEXT.replace(".", "").split())
+    assert sum(word in known for word in words) > 12
+    assert level != "word" or set(words) <= known
+
+
+def test_a_random_word_begins_as_the_documents_of_the_label_do() -> None:
+    texts, labels = ["alpha", "omega"] * 150, ["a", "b"] * 150
+    texts = [text + " 1234"[: k % 5] for k, text in enumerate(texts)]
+    settings = {**TINY, "validation": 0.4, "epochs": 12, "seed": 1}
+    model = fitting.fit(fitting.prepare(Documents.of(texts, labels), settings)).predictor
+    for label, word in (("a", "alpha"), ("b", "omega")):
+        assert [model.random_word(seed, label) for seed in range(10)].count(word) > 7
+
+
+@pytest.mark.parametrize(
+    ("text", "borders", "word"),
+    [
+        ("rst citizen: we", (False, False), "citizen"),  # running text may begin in the middle of a word
+        ("anna", (True, True), "anna"),
+        ("a I it, so", (True, False), "it"),
+        ("42 नमस्ते 7", (False, False), "नमस्ते"),
+        ("acgt" * 25, (False, False), "acgt" * 5),  # no word ends
+        ("123 45", (False, False), ""),
+        ("", (True, True), ""),
+    ],
+)
+def test_the_first_word_is_a_run_of_letters_that_is_whole(text: str, borders: tuple[bool, bool], word: str) -> None:
+    assert generator._first_word(text, begins=borders[0], ends=borders[1]) == word
+
+
+def test_a_model_without_letters_begins_with_one_of_its_tokens() -> None:
+    digits = "".join(str(k * k) for k in range(300)) + "\n"
+    model = fitting.fit(fitting.prepare(Documents.of([digits], running=True), TINY | {"epochs": 1})).predictor
+    assert model.random_word(1) in set(digits)
 
 
 def test_json_has_every_token_with_its_log_probability(finished: run.Finished, command: Any) -> None:
