@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -99,6 +100,23 @@ def test_it_learns_and_beats_nothing_it_should_not(finished: run.Finished) -> No
     assert outcome.validation["tokens"] == math.ceil(len(TEXT) / 10)
     assert outcome.beats_baseline == (outcome.validation["nats_per_token"] < outcome.baseline["nats_per_token"])
     assert 0 <= outcome.novelty["seen_8grams"] <= 1 and outcome.novelty["longest_text"] in TEXT
+
+
+def test_every_validation_shows_nats_perplexity_and_bits_per_byte(tmp_path: Path, command: Any) -> None:
+    path = tmp_path / "é.txt"
+    path.write_text("thé cat sat on thé mat.\n" * 100, encoding="utf-8")
+    flags = [f"--{name.replace('_', '-')}={value}" for name, value in (TINY | {"epochs": 3}).items()]
+    code, _, err = command("train", path, "--out", tmp_path / "run", *flags, "--json")
+    assert code == 0
+    shown = re.findall(r"^epoch .*  loss (\S+)  perplexity (\S+)  bits_per_byte (\S+) ", err, re.MULTILINE)
+    log = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert len(shown) == len(log) == 3
+    share = 240 / (240 + 20)  # tokens to bytes of the last tenth, in which é stands twice a line
+    for figures, row in zip(shown, log, strict=True):
+        assert row["bits_per_byte"] == pytest.approx(row["loss"] * share / math.log(2))
+        assert [float(value) for value in figures] == pytest.approx(
+            [row["loss"], math.exp(row["loss"]), row["bits_per_byte"]], abs=1e-3
+        )
 
 
 def test_a_copied_run_longer_than_a_piece_is_found_whole(

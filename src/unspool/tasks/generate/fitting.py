@@ -51,6 +51,7 @@ class Prepared:
     encoder: Encoder
     held: Tokens | None  # the ids of the training part, when they are few
     validation_tokens: Tokens
+    validation_bytes: int
     spans: Spans
     start: GeneratorPredictor | None = None
 
@@ -116,7 +117,8 @@ def prepare(
     notice(
         f"streams    {settings.batch_size} in parallel, chunks of {settings.chunk}, at most {settings.epochs} passes"
     )
-    return Prepared(settings, train, held_out, encoder, held, validation_tokens, spans, begun)
+    size = streams.bytes_of(held_out)
+    return Prepared(settings, train, held_out, encoder, held, validation_tokens, size, spans, begun)
 
 
 def fit(
@@ -136,28 +138,27 @@ def fit(
     with memory_errors(settings):
         network = _network(prepared, settings)
         notice(f"model      {settings.model}, {sum(p.numel() for p in network.parameters()):,} parameters")
-        data = LanguageData(train, prepared.validation_tokens, prepared.spans, settings)
+        data = _data(prepared, train, settings)
         laps = settings.model_copy(update={"epochs": (settings.epochs or 1) * data.laps})
         sampler = Sampler(lambda: _predictor(prepared, cast(LanguageModel, trainer.judged)), notice)
         trainer = Trainer(network, data, laps, folder=folder, deadline=deadline, callbacks=(*callbacks, sampler))
         progress = run(trainer, resume=resume, notice=notice)
         predictor = _predictor(prepared, network)
-        figures = figures_of(predictor, prepared.validation, prepared.validation_tokens, prepared.spans)
+        figures = figures_of(predictor, prepared.validation_tokens, prepared.spans, prepared.validation_bytes)
     sample = sampler.long_sample(predictor)
     copied = novelty(predictor, sample, train)
     return Outcome(predictor, figures, baseline, copied, sample, progress.epoch, time.monotonic() - started)
 
 
-def figures_of(predictor: GeneratorPredictor, documents: Documents, tokens: Tokens, spans: Spans) -> dict[str, Any]:
-    """nats_per_token, bits_per_byte, perplexity, tokens, unknown_rate of a model on a text."""
+def figures_of(predictor: GeneratorPredictor, tokens: Tokens, spans: Spans, size: int) -> dict[str, Any]:
+    """nats_per_token, bits_per_byte, perplexity, tokens, unknown_rate of a model on a text of `size` bytes."""
     found = language.score(predictor.network, tokens, spans)
     if not math.isfinite(found.nats):
         raise ModelFileError("the model's answers are not numbers: its weights are finite but far too large")
-    count = sum(len(text.encode("utf-8", "surrogatepass")) for text in streams.texts_of(documents))
     nats = found.nats / max(1, found.tokens)
     return {
         "nats_per_token": nats,
-        "bits_per_byte": found.nats / math.log(2) / max(1, count),
+        "bits_per_byte": language.bits_per_byte(found.nats, size),
         "perplexity": math.exp(min(nats, 700.0)),
         "tokens": found.tokens,
         "unknown_rate": found.unknown / max(1, found.tokens),
@@ -167,7 +168,7 @@ def figures_of(predictor: GeneratorPredictor, documents: Documents, tokens: Toke
 def untrained(prepared: Prepared, settings: Settings) -> tuple[LanguageModel, LanguageData, Settings]:
     """The network as `settings` would have it, its data, and the settings that the loop follows."""
     train, network = _tokens(prepared, None), _network(prepared, settings)
-    data = LanguageData(train, prepared.validation_tokens, prepared.spans, settings)
+    data = _data(prepared, train, settings)
     return network, data, settings.model_copy(update={"epochs": (settings.epochs or 1) * data.laps})
 
 
@@ -175,6 +176,12 @@ def network_bytes(prepared: Prepared) -> int:
     """Bytes of the weights that `fit` will train. No memory is taken for them."""
     size, labels = prepared.encoder.tokenizer.size, len(prepared.encoder.labels)
     return weight_bytes(lambda: LanguageModel(prepared.settings, size, labels))
+
+
+def _data(prepared: Prepared, train: Tokens, settings: Settings) -> LanguageData:
+    return LanguageData(
+        train, prepared.validation_tokens, prepared.spans, settings, validation_bytes=prepared.validation_bytes
+    )
 
 
 def _parts(documents: Documents, validation: Documents | None, settings: Settings) -> tuple[Documents, Documents]:
