@@ -26,7 +26,7 @@ from unspool.predictors import GeneratorPredictor, generator
 from unspool.predictors.generator import Token
 from unspool.tasks import Request, find_task, generate, run
 from unspool.tasks.generate import fitting, sampler
-from unspool.text import ngrams
+from unspool.text import ngrams, streams
 from unspool.text.readers import Documents, ReadOptions
 from unspool.text.spelling import Speller
 from unspool.text.streams import Encoder, Tokens
@@ -258,6 +258,27 @@ def test_a_token_of_only_the_validation_part_is_not_in_the_vocabulary() -> None:
 def test_corpora_that_cannot_be_learned(texts: list[str], given: dict[str, Any], words: str) -> None:
     with pytest.raises((DataError, SettingError), match=words):
         fitting.prepare(Documents.of(texts, running=True), {**TINY, **given})
+
+
+@pytest.mark.parametrize("level", ["char", "byte", "bpe", "word"])
+def test_a_large_corpus_of_one_token_is_refused(level: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fitting, "IN_MEMORY", 10)
+    monkeypatch.setattr(streams, "GROUPED", 7)  # so that the ids come in many parts
+    line = "no no no\n" if level == "word" else "a" * 9
+    given = {**TINY, "level": level, **({"min_count": 10**6} if level == "bpe" else {})}  # no pair becomes a token
+    with pytest.raises(DataError, match="one distinct token only"):
+        fitting.prepare(Documents.of([line] * 500, running=True), given)
+    late = [*[line] * 400, "bb " * 3, *[line] * 99]
+    assert fitting.prepare(Documents.of(late, running=True), given).held is None
+
+
+def test_no_more_of_a_large_corpus_is_read_than_shows_that_tokens_differ() -> None:
+    def parts() -> Iterator[np.ndarray]:
+        yield np.array([0, 5, 5])
+        yield np.array([5, 0, 6])
+        raise AssertionError("read on")
+
+    fitting._refuse_monotony(parts())
 
 
 def test_a_short_corpus_has_fewer_streams() -> None:

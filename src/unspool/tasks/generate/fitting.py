@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from unspool import files
@@ -104,6 +105,7 @@ def prepare(
     if not (spans.stop - spans.scored).sum():
         raise DataError("no text can be spared for validation: give more text, or a file with --validation-data")
     held = _collect(train, encoder) if train.characters <= IN_MEMORY else None
+    _refuse_monotony(encoder.stream(train.pieces()) if held is None else _blocks(held))
     settings = _settle_streams(settings, held, notice)
     unknown = float((validation_tokens.block(np.zeros(1, np.int64), count) == 1).mean())
     notice(
@@ -253,18 +255,30 @@ def _network(prepared: Prepared, settings: Settings) -> LanguageModel:
     return network
 
 
+def _blocks(tokens: Tokens) -> Iterator[npt.NDArray[np.int64]]:
+    """The ids, a mebi at a time."""
+    for begin in range(0, len(tokens), 2**20):
+        yield tokens.block(np.array([begin]), min(2**20, len(tokens) - begin))
+
+
+def _refuse_monotony(parts: Iterable[npt.NDArray[np.integer[Any]]]) -> None:
+    """DataError when a row of ids holds fewer than two kinds of tokens; read only as far as it takes to know."""
+    first = None
+    for part in parts:
+        tokens = part[part > streams.START]
+        if tokens.size and first is None:
+            first = tokens.flat[0]
+        if (tokens != first).any():
+            return
+    if first is None:
+        raise DataError("the text says nothing: there is no token in it")
+    raise DataError("the text has one distinct token only: there is nothing to learn about what follows what")
+
+
 def _settle_streams(settings: Settings, held: Tokens | None, notice: Notice) -> Settings:
     """Fewer streams where the text is short, so that each has a chunk."""
     if held is None:
         return settings
-    if (
-        not len(held)
-        or (held.block(np.zeros(1, np.int64), len(held)) == held.block(np.array([len(held) - 1]), 1)).all()
-    ):
-        raise DataError("the text says nothing: it is one token over and over, or none")
-    distinct = np.unique(held.block(np.zeros(1, np.int64), len(held)))
-    if (distinct > 0).sum() < 2:
-        raise DataError("the text has one distinct token only: there is nothing to learn about what follows what")
     most = (len(held) - 1) // settings.chunk
     if most < 1:
         raise DataError(
