@@ -15,10 +15,11 @@ import numpy as np
 import pytest
 import torch
 
-from unspool import predictors
+from unspool import corpora, predictors
 from unspool.cli import generate as command_of_generate
 from unspool.cli import run as command_line
 from unspool.config import Settings
+from unspool.corpora import standard_library
 from unspool.decoding.sampling import Sampling
 from unspool.errors import DataError, Interrupted, SettingError, UsageError
 from unspool.models.recipes import for_level, settle
@@ -100,6 +101,33 @@ def test_it_learns_and_beats_nothing_it_should_not(finished: run.Finished) -> No
     assert outcome.validation["tokens"] == math.ceil(len(TEXT) / 10)
     assert outcome.beats_baseline == (outcome.validation["nats_per_token"] < outcome.baseline["nats_per_token"])
     assert 0 <= outcome.novelty["seen_8grams"] <= 1 and outcome.novelty["longest_text"] in TEXT
+
+
+def test_every_validation_is_followed_by_a_sample_at_each_temperature(
+    finished: run.Finished, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert sampler.LADDER == (0.5, 0.8, 1.1)
+    monkeypatch.setattr(sampler, "SHOWN", 30)
+    model, told = finished.outcome.predictor, list[str]()
+    drawn = set()
+    for epoch in (1, 2):
+        sampler.Sampler(lambda: model, told.append).on_validation(Progress(epoch=epoch), {}, best=False)
+        for temperature, line in zip((0.5, 0.8, 1.1), told, strict=True):
+            text = draw(model, "", Sampling(temperature, seed=epoch), 30)[0]
+            assert line == f"  {temperature}  {' '.join(text.split())}"
+            drawn.add(text)
+        told.clear()
+    assert len(drawn) == 6  # each epoch and each temperature has its own
+
+
+def test_a_run_tells_the_ladder_of_the_model_as_it_stands() -> None:
+    told: list[str] = []
+    prepared = fitting.prepare(Documents.of([TEXT], running=True), TINY | {"epochs": 3})
+    model = fitting.fit(prepared, notice=told.append).predictor
+    samples = [line for line in told if line.startswith("  ")]
+    assert [line.split()[0] for line in samples] == ["0.5", "0.8", "1.1"] * 3
+    last = draw(model, "", Sampling(0.5, seed=3), sampler.SHOWN)[0]
+    assert samples[-3] == f"  0.5  {' '.join(last.split())}"  # the last validation was of the weights that are kept
 
 
 def test_every_validation_shows_nats_perplexity_and_bits_per_byte(tmp_path: Path, command: Any) -> None:
@@ -289,6 +317,52 @@ def test_a_short_corpus_has_fewer_streams() -> None:
     assert prepared.settings.batch_size == 3 and any("3 instead of 8: the text is short" in note for note in notes)
 
 
+def test_several_files_are_one_row_of_documents(tmp_path: Path, command: Any) -> None:
+    half = len(TEXT) // 2
+    for name, text in (("b.txt", TEXT[:half]), ("a.txt", TEXT[half:])):
+        (tmp_path / name).write_text(text)
+    paths = [tmp_path / "b.txt", tmp_path / "a.txt"]
+    found = generate.read(Request(paths[0], {}, more=(paths[1],))).data
+    assert [(piece.text, piece.first) for piece in found.pieces()] == [(TEXT[:half], True), (TEXT[half:], True)]
+    assert (found.running, found.characters, found.labels) == (True, len(TEXT), ())
+    assert found.fingerprint == "-".join(generate._together([path], ReadOptions()).fingerprint for path in paths)
+    flags = [f"--{name.replace('_', '-')}={value}" for name, value in (TINY | {"epochs": 1}).items()]
+    code, out, _ = command("train", *paths, "--out", tmp_path / "run", *flags, "--json")
+    assert code == 0 and json.loads(out)["validation"]["tokens"] == math.ceil(len(TEXT) / 10)
+    code, out, _ = command("evaluate", tmp_path / "run", *paths, "--json")
+    assert code == 0 and json.loads(out)["tokens"] == len(TEXT) + 1  # the end of the first document, too
+
+
+def test_tables_join_and_their_labels_with_them(tmp_path: Path) -> None:
+    for name, rows in (("a.csv", "one,up\ntwo,down\n"), ("b.csv", "three,left\nfour,up\n")):
+        (tmp_path / name).write_text("text,label\n" + rows)
+    paths = [tmp_path / "a.csv", tmp_path / "b.csv"]
+    found = generate._together(paths, ReadOptions(label_column="label"))
+    pieces = [(piece.text, piece.label) for piece in found.pieces()]
+    assert pieces == [("one", "up"), ("two", "down"), ("three", "left"), ("four", "up")]
+    assert (found.running, found.labels, found.characters) == (False, ("down", "left", "up"), 15)
+
+
+def test_running_text_and_tables_are_not_read_together(corpus: Path, tmp_path: Path, command: Any) -> None:
+    (tmp_path / "t.csv").write_text("text\nthe cat\nthe dog\n")
+    for files in ((corpus, tmp_path / "t.csv"), (tmp_path / "t.csv", corpus)):
+        code, out, err = command("train", *files, "--task", "generate", "--out", tmp_path / "run")
+        assert (code, out) == (2, "") and not (tmp_path / "run").exists()
+        assert "running text and tables cannot be read together: give files of one kind" in err
+
+
+def test_a_named_corpus_needs_no_file(tmp_path: Path, command: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("UNSPOOL_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(standard_library, "LEAST_CHARACTERS", 1)
+    monkeypatch.setattr(standard_library, "library_files", lambda: iter([Path(standard_library.__file__)]))
+    flags = [f"--{name.replace('_', '-')}={value}" for name, value in (TINY | {"epochs": 1}).items()]
+    code, out, _ = command("train", "python-source", *flags, "--out", tmp_path / "run", "--json")
+    text = corpora.fetch("python-source").read_text(encoding="utf-8")
+    assert code == 0 and json.loads(out)["validation"]["tokens"] == math.ceil(len(text) / 10) > 100
+    code, out, _ = command("generate", tmp_path / "run", "--novelty", "python-source", "--length", 9, "--seed", 1)
+    assert code == 0 and set(out) <= set(text)
+
+
 def test_running_text_is_recognised_and_tables_are_not(tmp_path: Path) -> None:
     poem = tmp_path / "poem.txt"
     poem.write_text("".join(f"{chr(97 + k % 26)}{k} goes here.\n" for k in range(400)))
@@ -340,6 +414,21 @@ def test_a_random_word_begins_as_the_documents_of_the_label_do() -> None:
     model = fitting.fit(fitting.prepare(Documents.of(texts, labels), settings)).predictor
     for label, word in (("a", "alpha"), ("b", "omega")):
         assert [model.random_word(seed, label) for seed in range(10)].count(word) > 7
+
+
+def test_words_of_a_prompt_that_a_model_of_words_does_not_know_are_named(tmp_path: Path, command: Any) -> None:
+    (tmp_path / "animals.txt").write_text(TEXT)
+    given = TINY | {"level": "word", "epochs": 1}
+    flags = [f"--{name.replace('_', '-')}={value}" for name, value in given.items()]
+    assert command("train", tmp_path / "animals.txt", "--out", tmp_path / "run", *flags)[0] == 0
+    asked = ("generate", tmp_path / "run", "--length", 2, "--seed", 1, "--prompt")
+    code, out, err = command(*asked, "the zebra and the gnu and the zebra ate")
+    assert code == 0 and out.startswith("the zebra and the gnu and the zebra ate")
+    assert err == "unknown    'zebra', 'gnu': the model never saw them\n"
+    assert command(*asked, "the zebra")[2] == "unknown    'zebra': the model never saw it\n"
+    assert command(*asked, "the cat")[2] == ""
+    code, out, err = command(*asked, "zebra gnu")
+    assert (code, out) == (2, "") and "knows nothing of the prompt 'zebra gnu': give other words" in err
 
 
 @pytest.mark.parametrize(
@@ -414,6 +503,41 @@ def test_a_sample_ends_where_its_document_does() -> None:
     for token in (Token(5, "a", -1.0), None, Token(6, "b", -1.0)):
         sample.add(token)
     assert (sample.text, sample.finish) == ("a", "end")
+
+
+def test_text_appears_as_it_is_made_and_the_past_is_never_read_again(
+    finished: run.Finished, command: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The prompt is read once; then a token is written, the model takes one step from it, the next is written."""
+    happened: list[Any] = []
+    read, quick_step, write = GeneratorPredictor.read, GeneratorPredictor.quick_step, command_of_generate._write
+
+    def read_told(self: GeneratorPredictor, ids: Any, state: Any) -> Any:
+        happened.append(f"read {ids.shape[1]}")
+        return read(self, ids, state)
+
+    def steps_told(self: GeneratorPredictor) -> Any:
+        step = quick_step(self)
+
+        def told(tokens: Any, state: Any) -> Any:
+            happened.append(f"step {tokens.shape[0]}")
+            return step(tokens, state)
+
+        return told
+
+    def write_told(text: str) -> None:
+        happened.append(len(text))
+        write(text)
+
+    monkeypatch.setattr(GeneratorPredictor, "read", read_told)
+    monkeypatch.setattr(GeneratorPredictor, "quick_step", steps_told)
+    monkeypatch.setattr(command_of_generate, "_write", write_told)
+    code, out, _ = command("generate", finished.folder, "--prompt", "the cat", "--length", 20, "--seed", 1)
+    assert code == 0 and len(out) == 7 + 20 + 1
+    assert happened == [7, "read 8", 1, *["step 1", 1] * 19, 1]  # 8: the start and the prompt; at last the line's end
+    happened.clear()
+    code, _, _ = command("generate", finished.folder, "--prompt", "the cat", "--length", 20, "--samples", 3)
+    assert code == 0 and happened[: 1 + 19] == ["read 8", *["step 3"] * 19]
 
 
 @pytest.mark.parametrize("flags", [("--samples", 3), ("--json",), ()])
