@@ -125,6 +125,23 @@ def test_embedding_dropout_hides_the_same_features_of_all_tokens() -> None:
     assert torch.equal(network.eval()._vectors()(every), network.embedding.weight[:VOCABULARY])
 
 
+@pytest.mark.parametrize("dropout", [0.0, 0.5])
+def test_dropout_hides_the_same_units_at_all_steps_between_layers_and_of_the_output(dropout: float) -> None:
+    network = make(layers=2, dropout=dropout, embedding_dropout=0.0).train()
+    entered: list[torch.Tensor] = []
+
+    def remembered(part: int, x: torch.Tensor, *more: Any) -> Any:
+        entered.append(x)
+        return run(part, x, *more)
+
+    run, network.layer._run = network.layer._run, remembered
+    torch.manual_seed(3)
+    hidden, _ = network(ids(), network.no_state(3))
+    for vectors in (entered[1], hidden):  # (B, T, H): what is hidden of a row is 0 at all steps, the rest at none
+        zero = vectors == 0
+        assert torch.equal(zero.all(1), zero.any(1)) and zero.any() == (dropout > 0)
+
+
 OTHER: dict[str, Any] = {
     "embedding": 7, "hidden": 9, "layers": 2, "reset_after": False, "kernel_size": 4, "dropout": 0.6,
     "embedding_dropout": 0.5, "recurrent_dropout": 0.6, "zoneout": 0.3, "type_dropout": 0.5, "layer_norm": True,

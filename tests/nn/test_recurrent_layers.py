@@ -39,8 +39,8 @@ def run_part(layer, index, x, state, lengths):
     return recurrent.run(layer.cell, x, state, weights, lengths, **options)
 
 
-def composed(layer, x, state, lengths, parts):
-    """Outputs and final states by composing single layers and directions."""
+def composed(layer, x, state, lengths, parts, mask=1.0):
+    """Outputs and final states by composing single layers and directions; `mask` is multiplied in between layers."""
     directions, finals = 1 + layer.bidirectional, []
     common = len(CELLS[layer.cell].states)
     for k in range(layer.num_layers):
@@ -48,7 +48,7 @@ def composed(layer, x, state, lengths, parts):
         for index in range(k * directions, (k + 1) * directions):
             own = [part[index] for part in parts(state)[:common]]
             own += [parts(state)[common + index].transpose(0, 1)] if CELLS[layer.cell].window else []
-            y, final = run_part(layer, index, x, tuple(own), lengths)
+            y, final = run_part(layer, index, x * mask if k else x, tuple(own), lengths)
             outputs.append(y)
             finals.append(final)
         x = torch.cat(outputs, 2) + (x if layer.residual and k else 0)
@@ -276,3 +276,25 @@ def test_a_layer_prints_its_settings():
     assert repr(nn.QRNN(3, 5, kernel_size=3)) == "QRNN(3, 5, kernel_size=3)"
     assert repr(nn.RNN(3, 5, 1, "relu", bias=False)) == "RNN(3, 5, nonlinearity=relu, bias=False)"
     assert repr(nn.LSTM(3, 5)) == "LSTM(3, 5)"
+    text = "LSTM(3, 5, num_layers=2, dropout=0.5, variational=True)"
+    assert repr(nn.LSTM(3, 5, 2, dropout=0.5, variational=True)) == text
+
+
+@pytest.mark.parametrize("more", [{}, {"bidirectional": True}, {"residual": True}], ids=str)
+def test_variational_dropout_hides_the_same_units_at_all_steps(kind, parts, more):
+    """Against single layers with a mask a row between them, drawn as the layer draws it."""
+    layer = kind(num_layers=2, dropout=0.4, variational=True, **more).train()
+    x, state, width = draw(4, 6, 3).requires_grad_(), random_state(layer, 4, parts), 5 * (1 + layer.bidirectional)
+    for given in (None, torch.tensor(LENGTHS)):
+        torch.manual_seed(8)
+        y, final = layer(x, state, given)
+        torch.manual_seed(8)
+        mask = torch.empty(4, 1, width, dtype=torch.float64).bernoulli_(0.6)
+        assert 0 < mask.sum() < mask.numel()
+        expected, last = composed(layer, x, state, given, parts, mask / 0.6)
+        torch.testing.assert_close(y, expected, **CLOSE)
+        torch.testing.assert_close(parts(final), tuple(last), **CLOSE)
+        slopes = [torch.autograd.grad(found.square().sum(), x) for found in (y, expected)]
+        torch.testing.assert_close(*slopes, rtol=1e-12, atol=1e-12)
+    layer.eval()
+    torch.testing.assert_close(layer(x, state)[0], composed(layer, x, state, None, parts)[0], **CLOSE)

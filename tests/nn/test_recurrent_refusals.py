@@ -18,6 +18,8 @@ SETTINGS = [
     (nn.LSTM, {"num_layers": True}, SettingError, "num_layers must be a whole number of at least 1, not True"),
     (nn.LSTM, {"num_layers": 2, "dropout": 1.0}, SettingError, "dropout must be a number from 0 up to"),
     (nn.LSTM, {"dropout": 0.5}, SettingError, "dropout acts between layers and has no effect with num_layers=1"),
+    (nn.LSTM, {"num_layers": 2, "variational": True}, SettingError, "variational is of the dropout between layers"),
+    (nn.LSTM, {"num_layers": 2, "dropout": 0.5, "variational": 1}, TypeError, "variational: expected True or False"),
     (nn.LSTM, {"residual": True}, SettingError, "residual acts from the second layer on and has no effect"),
     (nn.LSTM, {"recurrent_dropout": -0.1}, SettingError, "recurrent_dropout must be a number from 0"),
     (nn.LSTM, {"zoneout": "0.1"}, SettingError, "zoneout must be a number from 0 up to"),
@@ -87,6 +89,10 @@ def test_a_step_is_refused_where_it_could_not_equal_the_sequence():
         nn.LSTM(3, 5, bidirectional=True).step(X[:, 0])
     layer = nn.LSTM(3, 5, recurrent_dropout=0.2)
     with pytest.raises(SettingError, match=r"step: recurrent_dropout in training .* call eval\(\) first"):
+        layer.step(X[:, 0])
+    layer.eval().step(X[:, 0])
+    layer = nn.LSTM(3, 5, 2, dropout=0.2, variational=True)
+    with pytest.raises(SettingError, match=r"step: variational dropout in training .* call eval\(\) first"):
         layer.step(X[:, 0])
     layer.eval().step(X[:, 0])
     with pytest.raises(ValueError, match=re.escape("x: expected shape (B, 3), got (2, 4, 3)")):

@@ -50,7 +50,8 @@ def generate(
     prompt
         Text to go on from.
     random_word
-        Go on from a word of the model's vocabulary, drawn with the seed.
+        Go on from a random word, drawn with the seed: one of the vocabulary of a model of words, else the first whole
+        word that the model makes up.
     label
         Write a document of this label, if the model was trained with labels.
     length
@@ -64,7 +65,7 @@ def generate(
     repetition_penalty
         Multiplies the log-probability of the last 64 tokens; 1 for none.
     stop
-        End a sample before this text.
+        End a sample before this text. Of a token that begins before it, --json has what stands before it.
     samples
         How many.
     seed
@@ -72,7 +73,9 @@ def generate(
     interactive
         Offer the likeliest tokens at each step, and go on with the one chosen.
     novelty
-        A corpus: tell how much of what was made stands in it word for word.
+        A corpus: tell how much of each sample stands in it word for word. With --json it is the field `novelty`:
+        `seen_8grams`, the share of the 8-grams of tokens that stand in the corpus, `longest_run`, the tokens of the
+        longest run that does, `longest_text`, that run, and `tokens`, how many there are.
     json
         One JSON object a sample: its text, and every token with its log-probability.
     """
@@ -103,7 +106,7 @@ def generate(
     chosen = label is None and bool(loaded.labels)
     if label is None and loaded.labels:
         label = loaded.labels[seed % len(loaded.labels)]
-    words = loaded.random_word(seed) if random_word else prompt or ""
+    words = loaded.random_word(seed, label) if random_word else prompt or ""
     ids, unknown = loaded.prompt_ids(words, label)
     if chosen:
         note(f"label      {shorten(label)} (--label {'|'.join(shorten(name, 30) for name in loaded.labels[:8])})")
@@ -118,78 +121,107 @@ def generate(
     elif samples == 1 and not json:
         made = _one(loaded, words, ids, how, length, stop)
     else:
-        made = _several(loaded, words, ids, how, length, stop, samples, label, seed, json=json)
+        several = _samples(loaded, ids, how, length, stop, samples)
+        told_of_all = {"seed": seed, "label": label, "prompt": words}
+        if json:
+            _write_json(loaded, told_of_all, several, corpus)
+            return
+        made = _write_samples(loaded, words, several)
     if corpus is not None:
         _tell_novelty(loaded, made, corpus)
+
+
+class _Sample:
+    """The tokens of one sample up to the text before which it ends, and why it ended: stop, end, or None so far."""
+
+    def __init__(self, stop: str | None) -> None:
+        self.tokens: list[Token] = []
+        self.finish: str | None = None
+        self._stop, self._tail = stop, ""
+
+    @property
+    def text(self) -> str:
+        """What its tokens spell."""
+        return "".join(token.text for token in self.tokens)
+
+    def add(self, token: Token | None) -> None:
+        """One token more, None where a document has ended; what comes after the end is left out."""
+        if self.finish or token is None:
+            self.finish = self.finish or "end"
+            return
+        self.tokens.append(token)
+        if not self._stop:
+            return
+        near = self._tail + token.text
+        found = near.find(self._stop)
+        if found >= 0:
+            self.finish = "stop"
+            self._take_back(len(near) - found)
+        self._tail = near[max(0, len(near) - len(self._stop) + 1) :]
+
+    def _take_back(self, characters: int) -> None:
+        """Without the last characters, and without the tokens of which nothing stays, nor bytes of what is gone."""
+        while self.tokens and len(self.tokens[-1].text) <= characters:
+            characters -= len(self.tokens.pop().text)
+        if characters:
+            last = self.tokens[-1]
+            self.tokens[-1] = last._replace(text=last.text[:-characters])
 
 
 def _one(loaded: GeneratorPredictor, prompt: str, ids: Any, how: Sampling, length: int, stop: str | None) -> list[str]:
     """A single sample, written token by token."""
     _write(prompt)
-    text, written = "", 0
+    sample, waiting, written = _Sample(stop), "", 0
     for (token,) in loaded.generate(ids, how, length):
-        text += token.text if token else ""
-        cut = text.find(stop) if stop else -1
-        if cut >= 0:
-            text = text[:cut]
+        sample.add(token)
+        if token is None or sample.finish:
             break
-        safe = len(text) - (len(stop) - 1 if stop else 0)  # what may be the beginning of --stop waits
-        _write(text[written : max(written, safe)])
-        written = max(written, safe)
-    _write(text[written:])
-    _write("\n")
+        waiting += token.text
+        safe = max(0, len(waiting) - (len(stop) - 1 if stop else 0))  # what may be the beginning of --stop waits
+        _write(waiting[:safe])
+        waiting, written = waiting[safe:], written + safe
+    text = sample.text
+    _write(text[written:] + "\n")
     return [text]
 
 
-def _several(
-    loaded: GeneratorPredictor,
-    prompt: str,
-    ids: Any,
-    how: Sampling,
-    length: int,
-    stop: str | None,
-    samples: int,
-    label: str | None,
-    seed: int,
-    *,
-    json: bool,
-) -> list[str]:
-    """Samples made side by side, written one after the other."""
-    texts: list[str] = []
-    for first in range(0, samples, BATCH):
-        count = min(BATCH, samples - first)
-        rows: list[list[Token]] = [[] for _ in range(count)]
-        for step in loaded.generate(ids, how, length, count, first_sample=first):
+def _samples(
+    loaded: GeneratorPredictor, ids: Any, how: Sampling, length: int, stop: str | None, count: int
+) -> Iterator[_Sample]:
+    """Samples made side by side, no further than it takes until all of them have ended."""
+    for first in range(0, count, BATCH):
+        rows = [_Sample(stop) for _ in range(min(BATCH, count - first))]
+        for step in loaded.generate(ids, how, length, len(rows), first_sample=first):
             for row, token in zip(rows, step, strict=True):
-                row += [token] if token else []
-        for number, row in enumerate(rows, start=first):
-            tokens, finish = list(_until(row, stop)), "stop"
-            text = "".join(token.text for token in row)
-            if stop is None or stop not in text:
-                finish = "length" if len(row) == length else "end"
-            text = text.partition(stop)[0] if stop else text
-            texts.append(text)
-            if json:
-                spelled = [{"text": one.text, "log_probability": round(one.log_probability, 6)} for one in tokens]
-                result_json(
-                    {"sample": number, "seed": seed, "label": label, "prompt": prompt, "text": text, "tokens": spelled,
-                     "finish": finish}
-                )  # fmt: skip
-            else:
-                if number:
-                    result("" if loaded.running else "---" if "\n" in text.strip() else "")
-                _write(prompt + text + "\n")
+                row.add(token)
+            if all(row.finish for row in rows):
+                break
+        yield from rows
+
+
+def _write_samples(loaded: GeneratorPredictor, prompt: str, samples: Iterator[_Sample]) -> list[str]:
+    """Samples as text, one after the other."""
+    texts: list[str] = []
+    for number, sample in enumerate(samples):
+        texts.append(sample.text)
+        if number:
+            result("" if loaded.running else "---" if "\n" in texts[-1].strip() else "")
+        _write(prompt + texts[-1] + "\n")
     return texts
 
 
-def _until(row: list[Token], stop: str | None) -> Iterator[Token]:
-    """The tokens before the one that completes `stop`."""
-    text = ""
-    for token in row:
-        text += token.text
-        if stop and stop in text:
-            return
-        yield token
+def _write_json(
+    loaded: GeneratorPredictor, told: dict[str, Any], samples: Iterator[_Sample], corpus: Tokens | None
+) -> None:
+    """Samples as JSON, one object a line. told: what is the same in all of them. corpus: to measure novelty by."""
+    from unspool.tasks.generate.sampler import novelty
+
+    for number, sample in enumerate(samples):
+        tokens = [{"text": one.text, "log_probability": round(one.log_probability, 6)} for one in sample.tokens]
+        own: dict[str, Any] = {"text": sample.text, "tokens": tokens, "finish": sample.finish or "length"}
+        if corpus is not None:
+            own["novelty"] = novelty(loaded, sample.text, corpus)
+        result_json({"sample": number, **told, **own})
 
 
 def _interactive(loaded: GeneratorPredictor, prompt: str, ids: Any, length: int) -> list[str]:

@@ -42,7 +42,8 @@ class LanguageModel(torch_nn.Module):
 
     Dropout is variational (Gal & Ghahramani 2016): of token types (`type_dropout`), of the vectors' features
     (`embedding_dropout`), both the same in all streams, so that equal tokens stay equal and are projected once; of the
-    state (`recurrent_dropout`) and of the output (`dropout`, which also acts between layers). `tied`: input and output
+    state (`recurrent_dropout`) and of the output (`dropout`, which also acts between layers), the same at all steps of
+    a chunk. `tied`: input and output
     share one matrix (Inan et al. 2017, Press & Wolf 2017), over a projection where hidden and embedding differ.
     `adaptive`: softmax in clusters of ever rarer tokens (Grave et al. 2017).
     """
@@ -183,7 +184,7 @@ def _start_as_torch(layer: Recurrent) -> None:
 
 
 def _layer(settings: Settings) -> Recurrent:
-    cell = settings.model
+    cell, several = settings.model, settings.layers > 1
     options: dict[str, Any] = {"reset_after": settings.reset_after} if cell == "gru" else {}
     options |= {"kernel_size": settings.kernel_size} if cell == "qrnn" else {}
     if cell not in ("mingru", "qrnn"):
@@ -193,7 +194,8 @@ def _layer(settings: Settings) -> Recurrent:
         settings.hidden,
         settings.layers,
         batch_first=True,
-        dropout=settings.dropout if settings.layers > 1 else 0.0,
+        dropout=settings.dropout if several else 0.0,
+        variational=several and settings.dropout > 0,
         zoneout=settings.zoneout,
         layer_norm=settings.layer_norm,
         residual=settings.residual,

@@ -27,13 +27,16 @@ class VariationalDropout(nn.Module):
     def forward(self, input: Tensor) -> Tensor:
         """input (B, T, D); gives (B, T, D)."""
         checks.sequence(input)
-        if not self.training or self.p == 0:
-            return input
-        keep = torch.empty_like(input[:, :1]).bernoulli_(1 - self.p).bool()
-        return cast(Tensor, _Kept.apply(input, keep, 1 / (1 - self.p)))  # type: ignore[no-untyped-call]
+        return drop_features(input, self.p) if self.training and self.p else input
 
     def extra_repr(self) -> str:
         return f"p={self.p}"
+
+
+def drop_features(x: Tensor, p: float) -> Tensor:
+    """x (B, T, D) with each feature of each row zeroed with probability p at all of its steps, the rest over 1 - p."""
+    keep = torch.empty_like(x[:, :1]).bernoulli_(1 - p).bool()
+    return cast(Tensor, _Kept.apply(x, keep, 1 / (1 - p)))  # type: ignore[no-untyped-call]
 
 
 class _Kept(torch.autograd.Function):

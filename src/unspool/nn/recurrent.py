@@ -15,6 +15,7 @@ from torch.nn import functional
 from torch.nn.utils.rnn import PackedSequence
 
 from unspool.errors import SettingError
+from unspool.nn.dropout import drop_features
 from unspool.nn.initialisation import initialise
 from unspool.nn.packed import pack_as, unpack
 from unspool.ops import checks, compiled, recurrent, rows
@@ -30,6 +31,7 @@ LayerState = Tensor | tuple[Tensor, ...]
 class Options(TypedDict, total=False):
     """Keyword arguments that every recurrent layer takes besides torch's; see `Recurrent`."""
 
+    variational: bool
     recurrent_dropout: float
     zoneout: float
     layer_norm: bool
@@ -46,6 +48,7 @@ _USUAL: dict[str, object] = {
     "batch_first": False,
     "dropout": 0.0,
     "bidirectional": False,
+    "variational": False,
     "recurrent_dropout": 0.0,
     "zoneout": 0.0,
     "layer_norm": False,
@@ -60,6 +63,8 @@ class Recurrent(nn.Module):
 
     input_size, hidden_size, num_layers, bias, batch_first, dropout (between layers), bidirectional: as in
     torch.nn.LSTM, and a state dict of torch.nn.LSTM, GRU or RNN loads as it is.
+    variational: the dropout between layers hides the same units of a row at all steps of a call (Gal & Ghahramani
+    2016); torch's, which is usual, draws anew at each step.
     recurrent_dropout: chance for a unit of the previous state to be hidden from all recurrent products of a row,
     the same units at every step (Gal & Ghahramani 2016). Only in training.
     zoneout: chance for each unit of each state to keep its value over a step (Krueger et al. 2017); in evaluation
@@ -89,6 +94,7 @@ class Recurrent(nn.Module):
         dropout: float = 0.0,
         bidirectional: bool = False,
         *,
+        variational: bool = False,
         recurrent_dropout: float = 0.0,
         zoneout: float = 0.0,
         layer_norm: bool = False,
@@ -103,7 +109,7 @@ class Recurrent(nn.Module):
         self.num_layers = checks.positive("num_layers", num_layers)
         self.bias, self.batch_first = flag("bias", bias), flag("batch_first", batch_first)
         self.bidirectional = flag("bidirectional", bidirectional)
-        self.dropout = checks.fraction("dropout", dropout)
+        self.dropout, self.variational = checks.fraction("dropout", dropout), flag("variational", variational)
         self.recurrent_dropout = checks.fraction("recurrent_dropout", recurrent_dropout)
         self.zoneout = checks.fraction("zoneout", zoneout)
         self.layer_norm, self.residual = flag("layer_norm", layer_norm), flag("residual", residual)
@@ -168,13 +174,15 @@ class Recurrent(nn.Module):
     def step(self, x: Tensor, state: LayerState | None = None) -> tuple[Tensor, LayerState]:
         """One step over x (B, I): (output (B, H), state), equal to the next step of a whole sequence.
 
-        Raises SettingError for layers that also read backwards, and in training with recurrent dropout, whose
-        mask has to be the same at all steps.
+        Raises SettingError for layers that also read backwards, and in training with recurrent or variational
+        dropout, whose mask has to be the same at all steps.
         """
         if self.bidirectional:
             raise SettingError("step: a bidirectional layer needs the whole sequence; call it with the sequence")
         if self.training and self.recurrent_dropout:
             raise SettingError("step: recurrent_dropout in training needs the whole sequence; call eval() first")
+        if self.training and self.variational:
+            raise SettingError("step: variational dropout in training needs the whole sequence; call eval() first")
         if x.dim() != 2:
             raise ValueError(f"x: expected shape (B, {self.input_size}), got {tuple(x.shape)}")
         if not torch.is_grad_enabled() and self._steps_natively(x, state):
@@ -248,6 +256,8 @@ class Recurrent(nn.Module):
     def _refuse_without_effect(self) -> None:
         if self.num_layers == 1 and self.dropout:
             raise SettingError("dropout acts between layers and has no effect with num_layers=1; leave it at 0")
+        if self.variational and not self.dropout:
+            raise SettingError("variational is of the dropout between layers and has no effect with dropout=0")
         if self.num_layers == 1 and self.residual:
             raise SettingError("residual acts from the second layer on and has no effect with num_layers=1")
         if self.recurrent_dropout and not self.layout.recurrent:
@@ -301,13 +311,19 @@ class Recurrent(nn.Module):
         for layer in range(self.num_layers):
             entering = x
             if layer and self.dropout:
-                x = functional.dropout(x, self.dropout, self.training)
+                x = self._between(x)
             parts = range(layer * directions, (layer + 1) * directions)
             answers = self._run(parts, x, initial, lengths, traces, None if layer else tokens)
             final += [after for _, after in answers]
             y = torch.cat([y for y, _ in answers], 2) if self.bidirectional else answers[0][0]
             x = y + entering if layer and self.residual else y
         return x, self._collect(final)
+
+    def _between(self, x: Tensor) -> Tensor:
+        """The dropout before a further layer."""
+        if self.variational and self.training:
+            return drop_features(x, self.dropout)
+        return functional.dropout(x, self.dropout, self.training)
 
     def _run(
         self,

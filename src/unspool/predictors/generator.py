@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Self
 
@@ -26,6 +28,7 @@ from unspool.text.vocabulary import PADDING, RESERVED, UNKNOWN
 from unspool.training import language
 
 PROMPT_STEPS = 512
+WORD_TOKENS, LONGEST_WORD = 100, 20  # tokens among which a word is looked for, and its letters at most
 
 
 class Token(NamedTuple):
@@ -170,11 +173,23 @@ class GeneratorPredictor(Predictor):
             speller.add(token_id)
         return speller
 
-    def random_word(self, seed: int) -> str:
-        """A token of the vocabulary to begin with, drawn with the seed: a word, or a character or more."""
+    def random_word(self, seed: int, label: str | None = None) -> str:
+        """A word to begin with, drawn with the seed: one of the vocabulary where tokens are words, else one that the
+        model makes up at the start of a text, of the label's if one is given. Where the model writes no letters, a
+        token of its vocabulary."""
+        word = "" if self.tokenizer.level in ("word", "token") else self._made_up(seed, label)
+        if word:
+            return word
         words = [self.tokenizer.token(k) for k in range(RESERVED, self.tokenizer.size)]
         words = [word for word in words if word.isalpha()] or words
         return words[int(random_keys(1, seed, 4)[0] % np.uint64(len(words)))]
+
+    def _made_up(self, seed: int, label: str | None) -> str:
+        """The first whole word of what the model writes without a prompt, "" when it writes no letters."""
+        steps = list(self.generate(self.prompt_ids("", label)[0], Sampling(0.8, seed=seed), WORD_TOKENS))
+        text = "".join(token.text for (token,) in steps if token)
+        over = steps[-1].over is not None and steps[-1].over[0]
+        return _first_word(text, begins=self.ends, ends=over)  # running text may begin in the middle of a word
 
     def surprises(self, texts: Sequence[str], labels: Sequence[str] | None = None) -> Iterator[Surprise]:
         """The surprise of each token of each text, read from its start."""
@@ -232,6 +247,20 @@ class GeneratorPredictor(Predictor):
         pieces = list(prompt) if self.tokenizer.level == "char" else prompt.split()
         found = dict.fromkeys(piece for piece in pieces if (self.tokenizer.encode(piece) == UNKNOWN).any())
         return list(found)
+
+
+def _first_word(text: str, *, begins: bool, ends: bool) -> str:
+    """The first run of two letters or more that is whole, at most LONGEST_WORD of them; of a text without one, such as
+    DNA, its first letters. begins, ends: whether a word that reaches to that end of the text is whole."""
+    runs = [(letters, "".join(run)) for letters, run in groupby(text, _is_letter)]
+    first, last = (0 if begins else 1), len(runs) - (0 if ends else 1)
+    whole = [run for letters, run in runs[first:last] if letters and len(run) > 1]
+    return next(iter(whole or [run for letters, run in runs if letters]), "")[:LONGEST_WORD]
+
+
+def _is_letter(character: str) -> bool:
+    """A letter, or a mark that belongs to one, such as a vowel sign of Hindi."""
+    return character.isalpha() or unicodedata.category(character).startswith("M")
 
 
 def _spell(spellers: Sequence[Speller], ids: Sequence[int]) -> list[str]:

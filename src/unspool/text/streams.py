@@ -185,3 +185,8 @@ def _filtered(documents: Documents, wanted: Callable[[Piece], bool]) -> Document
 def texts_of(documents: Documents) -> Iterator[str]:
     """The texts of the pieces, for a vocabulary."""
     return (piece.text for piece in documents.pieces())
+
+
+def bytes_of(documents: Documents) -> int:
+    """How many bytes of UTF-8 the texts are, each read once."""
+    return sum(len(text.encode("utf-8", "surrogatepass")) for text in texts_of(documents))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -93,16 +94,31 @@ def score(network: LanguageModel, tokens: Tokens, spans: Spans, poll: Callable[[
     return Scores(nats, count, unknown)
 
 
+def bits_per_byte(nats: float, size: int) -> float:
+    """What a byte of a text of `size` bytes costs in bits, when all of it costs `nats`."""
+    return nats / math.log(2) / max(1, size)
+
+
 class LanguageData:
     """Parallel streams over a row of ids; implements `trainer.Data`.
 
     The row is cut into `batch_size` streams of equal length, read side by side in chunks of `chunk` ids, each pass
     from another offset. A pass of many chunks is several laps, the loop's epochs, so that a long text is validated
     in between. What `order` gives is a pair: where the chunk starts in each stream, and whether the streams begin.
+    validation_bytes: of the validation text in UTF-8; None when they were not counted.
     """
 
-    def __init__(self, train: Tokens, validation: Tokens, spans: Spans, settings: Settings) -> None:
+    def __init__(
+        self,
+        train: Tokens,
+        validation: Tokens,
+        spans: Spans,
+        settings: Settings,
+        *,
+        validation_bytes: int | None = None,
+    ) -> None:
         self.train, self.validation, self.spans, self.settings = train, validation, spans, settings
+        self.validation_bytes = validation_bytes
         self.stream = (len(train) - 1) // settings.batch_size
         self.chunks = max(1, self.stream // settings.chunk - 1)
         self.laps = -(-self.chunks // LAP)
@@ -124,11 +140,14 @@ class LanguageData:
         return Batch(inputs.contiguous(), targets, bool(fresh))
 
     def validate(self, model: torch.nn.Module, poll: Callable[[], None]) -> Mapping[str, float]:
-        """loss in nats a token, perplexity, and score, which is the negative loss."""
+        """loss in nats a token, perplexity, bits_per_byte where bytes were counted, and score, the negative loss."""
         assert isinstance(model, LanguageModel)
         found = score(model, self.validation, self.spans, poll)
         loss = found.nats / found.tokens
-        return {"loss": loss, "perplexity": float(np.exp(min(loss, 700.0))), "score": -loss}
+        figures = {"loss": loss, "perplexity": float(np.exp(min(loss, 700.0)))}
+        if self.validation_bytes is not None:
+            figures["bits_per_byte"] = bits_per_byte(found.nats, self.validation_bytes)
+        return {**figures, "score": -loss}
 
     def validation_steps(self) -> float:
         """Steps as long as a validation, at a third of the cost as nothing goes backward."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,16 +15,19 @@ import numpy as np
 import pytest
 import torch
 
-from unspool import predictors
+from unspool import corpora, predictors
+from unspool.cli import generate as command_of_generate
 from unspool.cli import run as command_line
 from unspool.config import Settings
+from unspool.corpora import standard_library
 from unspool.decoding.sampling import Sampling
 from unspool.errors import DataError, Interrupted, SettingError, UsageError
 from unspool.models.recipes import for_level, settle
-from unspool.predictors import GeneratorPredictor
+from unspool.predictors import GeneratorPredictor, generator
+from unspool.predictors.generator import Token
 from unspool.tasks import Request, find_task, generate, run
 from unspool.tasks.generate import fitting, sampler
-from unspool.text import ngrams
+from unspool.text import ngrams, streams
 from unspool.text.readers import Documents, ReadOptions
 from unspool.text.spelling import Speller
 from unspool.text.streams import Encoder, Tokens
@@ -97,6 +101,50 @@ def test_it_learns_and_beats_nothing_it_should_not(finished: run.Finished) -> No
     assert outcome.validation["tokens"] == math.ceil(len(TEXT) / 10)
     assert outcome.beats_baseline == (outcome.validation["nats_per_token"] < outcome.baseline["nats_per_token"])
     assert 0 <= outcome.novelty["seen_8grams"] <= 1 and outcome.novelty["longest_text"] in TEXT
+
+
+def test_every_validation_is_followed_by_a_sample_at_each_temperature(
+    finished: run.Finished, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert sampler.LADDER == (0.5, 0.8, 1.1)
+    monkeypatch.setattr(sampler, "SHOWN", 30)
+    model, told = finished.outcome.predictor, list[str]()
+    drawn = set()
+    for epoch in (1, 2):
+        sampler.Sampler(lambda: model, told.append).on_validation(Progress(epoch=epoch), {}, best=False)
+        for temperature, line in zip((0.5, 0.8, 1.1), told, strict=True):
+            text = draw(model, "", Sampling(temperature, seed=epoch), 30)[0]
+            assert line == f"  {temperature}  {' '.join(text.split())}"
+            drawn.add(text)
+        told.clear()
+    assert len(drawn) == 6  # each epoch and each temperature has its own
+
+
+def test_a_run_tells_the_ladder_of_the_model_as_it_stands() -> None:
+    told: list[str] = []
+    prepared = fitting.prepare(Documents.of([TEXT], running=True), TINY | {"epochs": 3})
+    model = fitting.fit(prepared, notice=told.append).predictor
+    samples = [line for line in told if line.startswith("  ")]
+    assert [line.split()[0] for line in samples] == ["0.5", "0.8", "1.1"] * 3
+    last = draw(model, "", Sampling(0.5, seed=3), sampler.SHOWN)[0]
+    assert samples[-3] == f"  0.5  {' '.join(last.split())}"  # the last validation was of the weights that are kept
+
+
+def test_every_validation_shows_nats_perplexity_and_bits_per_byte(tmp_path: Path, command: Any) -> None:
+    path = tmp_path / "é.txt"
+    path.write_text("thé cat sat on thé mat.\n" * 100, encoding="utf-8")
+    flags = [f"--{name.replace('_', '-')}={value}" for name, value in (TINY | {"epochs": 3}).items()]
+    code, _, err = command("train", path, "--out", tmp_path / "run", *flags, "--json")
+    assert code == 0
+    shown = re.findall(r"^epoch .*  loss (\S+)  perplexity (\S+)  bits_per_byte (\S+) ", err, re.MULTILINE)
+    log = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert len(shown) == len(log) == 3
+    share = 240 / (240 + 20)  # tokens to bytes of the last tenth, in which é stands twice a line
+    for figures, row in zip(shown, log, strict=True):
+        assert row["bits_per_byte"] == pytest.approx(row["loss"] * share / math.log(2))
+        assert [float(value) for value in figures] == pytest.approx(
+            [row["loss"], math.exp(row["loss"]), row["bits_per_byte"]], abs=1e-3
+        )
 
 
 def test_a_copied_run_longer_than_a_piece_is_found_whole(
@@ -240,12 +288,79 @@ def test_corpora_that_cannot_be_learned(texts: list[str], given: dict[str, Any],
         fitting.prepare(Documents.of(texts, running=True), {**TINY, **given})
 
 
+@pytest.mark.parametrize("level", ["char", "byte", "bpe", "word"])
+def test_a_large_corpus_of_one_token_is_refused(level: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fitting, "IN_MEMORY", 10)
+    monkeypatch.setattr(streams, "GROUPED", 7)  # so that the ids come in many parts
+    line = "no no no\n" if level == "word" else "a" * 9
+    given = {**TINY, "level": level, **({"min_count": 10**6} if level == "bpe" else {})}  # no pair becomes a token
+    with pytest.raises(DataError, match="one distinct token only"):
+        fitting.prepare(Documents.of([line] * 500, running=True), given)
+    late = [*[line] * 400, "bb " * 3, *[line] * 99]
+    assert fitting.prepare(Documents.of(late, running=True), given).held is None
+
+
+def test_no_more_of_a_large_corpus_is_read_than_shows_that_tokens_differ() -> None:
+    def parts() -> Iterator[np.ndarray]:
+        yield np.array([0, 5, 5])
+        yield np.array([5, 0, 6])
+        raise AssertionError("read on")
+
+    fitting._refuse_monotony(parts())
+
+
 def test_a_short_corpus_has_fewer_streams() -> None:
     notes: list[str] = []
     prepared = fitting.prepare(Documents.of(["abc" * 50], running=True), TINY, notice=notes.append)
     assert prepared.settings.batch_size == 8 and not any("the text is short" in note for note in notes)
     prepared = fitting.prepare(Documents.of(["abc" * 20], running=True), TINY, notice=notes.append)
     assert prepared.settings.batch_size == 3 and any("3 instead of 8: the text is short" in note for note in notes)
+
+
+def test_several_files_are_one_row_of_documents(tmp_path: Path, command: Any) -> None:
+    half = len(TEXT) // 2
+    for name, text in (("b.txt", TEXT[:half]), ("a.txt", TEXT[half:])):
+        (tmp_path / name).write_text(text)
+    paths = [tmp_path / "b.txt", tmp_path / "a.txt"]
+    found = generate.read(Request(paths[0], {}, more=(paths[1],))).data
+    assert [(piece.text, piece.first) for piece in found.pieces()] == [(TEXT[:half], True), (TEXT[half:], True)]
+    assert (found.running, found.characters, found.labels) == (True, len(TEXT), ())
+    assert found.fingerprint == "-".join(generate._together([path], ReadOptions()).fingerprint for path in paths)
+    flags = [f"--{name.replace('_', '-')}={value}" for name, value in (TINY | {"epochs": 1}).items()]
+    code, out, _ = command("train", *paths, "--out", tmp_path / "run", *flags, "--json")
+    assert code == 0 and json.loads(out)["validation"]["tokens"] == math.ceil(len(TEXT) / 10)
+    code, out, _ = command("evaluate", tmp_path / "run", *paths, "--json")
+    assert code == 0 and json.loads(out)["tokens"] == len(TEXT) + 1  # the end of the first document, too
+
+
+def test_tables_join_and_their_labels_with_them(tmp_path: Path) -> None:
+    for name, rows in (("a.csv", "one,up\ntwo,down\n"), ("b.csv", "three,left\nfour,up\n")):
+        (tmp_path / name).write_text("text,label\n" + rows)
+    paths = [tmp_path / "a.csv", tmp_path / "b.csv"]
+    found = generate._together(paths, ReadOptions(label_column="label"))
+    pieces = [(piece.text, piece.label) for piece in found.pieces()]
+    assert pieces == [("one", "up"), ("two", "down"), ("three", "left"), ("four", "up")]
+    assert (found.running, found.labels, found.characters) == (False, ("down", "left", "up"), 15)
+
+
+def test_running_text_and_tables_are_not_read_together(corpus: Path, tmp_path: Path, command: Any) -> None:
+    (tmp_path / "t.csv").write_text("text\nthe cat\nthe dog\n")
+    for files in ((corpus, tmp_path / "t.csv"), (tmp_path / "t.csv", corpus)):
+        code, out, err = command("train", *files, "--task", "generate", "--out", tmp_path / "run")
+        assert (code, out) == (2, "") and not (tmp_path / "run").exists()
+        assert "running text and tables cannot be read together: give files of one kind" in err
+
+
+def test_a_named_corpus_needs_no_file(tmp_path: Path, command: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("UNSPOOL_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(standard_library, "LEAST_CHARACTERS", 1)
+    monkeypatch.setattr(standard_library, "library_files", lambda: iter([Path(standard_library.__file__)]))
+    flags = [f"--{name.replace('_', '-')}={value}" for name, value in (TINY | {"epochs": 1}).items()]
+    code, out, _ = command("train", "python-source", *flags, "--out", tmp_path / "run", "--json")
+    text = corpora.fetch("python-source").read_text(encoding="utf-8")
+    assert code == 0 and json.loads(out)["validation"]["tokens"] == math.ceil(len(text) / 10) > 100
+    code, out, _ = command("generate", tmp_path / "run", "--novelty", "python-source", "--length", 9, "--seed", 1)
+    assert code == 0 and set(out) <= set(text)
 
 
 def test_running_text_is_recognised_and_tables_are_not(tmp_path: Path) -> None:
@@ -265,9 +380,77 @@ def test_the_command_writes_and_repeats_itself(finished: run.Finished, command: 
     code, out, err = command("generate", finished.folder, "--prompt", "thé cat 🌩", "--length", 3)
     assert code == 0 and "unknown    'é', '🌩': the model never saw them" in err and "seed       " in err
     code, out, _ = command("generate", finished.folder, "--random-word", "--length", 5, "--seed", 1)
-    assert code == 0 and len(out) == 7
+    word = finished.outcome.predictor.random_word(1)
+    assert code == 0 and out.startswith(word) and len(out) == len(word) + 6
     code, out, _ = command("generate", finished.folder, "--prompt", "the cat", "--stop", "mat", "--temperature", 0)
     assert (code, out) == (0, "the cat sat on the \n")
+
+
+def test_a_random_word_is_whole(finished: run.Finished) -> None:
+    words = [finished.outcome.predictor.random_word(seed) for seed in range(40)]
+    assert words == [finished.outcome.predictor.random_word(seed) for seed in range(40)]
+    assert all(len(word) > 1 and word.isalpha() for word in words) and len(set(words)) > 4
+    known = set(TEXT.replace(".", "").split())
+    assert sum(word in known for word in words) > 30  # the others the model made up of its letters
+
+
+@pytest.mark.parametrize(("level", "rows", "epochs"), [("word", 8, 12), ("bpe", 2, 30), ("byte", 8, 16)])
+def test_a_random_word_of_every_level(level: str, rows: int, epochs: int) -> None:
+    prepared = fitting.prepare(
+        Documents.of([TEXT], running=True), {**TINY, "level": level, "epochs": epochs, "batch_size": rows}
+    )
+    model = fitting.fit(prepared).predictor
+    words = [model.random_word(seed) for seed in range(20)]
+    assert all(word.isalpha() for word in words) and len(set(words)) > 2
+    known = set(TEXT.replace(".", "").split())
+    assert sum(word in known for word in words) > 12
+    assert level != "word" or set(words) <= known
+
+
+def test_a_random_word_begins_as_the_documents_of_the_label_do() -> None:
+    texts, labels = ["alpha", "omega"] * 150, ["a", "b"] * 150
+    texts = [text + " 1234"[: k % 5] for k, text in enumerate(texts)]
+    settings = {**TINY, "validation": 0.4, "epochs": 12, "seed": 1}
+    model = fitting.fit(fitting.prepare(Documents.of(texts, labels), settings)).predictor
+    for label, word in (("a", "alpha"), ("b", "omega")):
+        assert [model.random_word(seed, label) for seed in range(10)].count(word) > 7
+
+
+def test_words_of_a_prompt_that_a_model_of_words_does_not_know_are_named(tmp_path: Path, command: Any) -> None:
+    (tmp_path / "animals.txt").write_text(TEXT)
+    given = TINY | {"level": "word", "epochs": 1}
+    flags = [f"--{name.replace('_', '-')}={value}" for name, value in given.items()]
+    assert command("train", tmp_path / "animals.txt", "--out", tmp_path / "run", *flags)[0] == 0
+    asked = ("generate", tmp_path / "run", "--length", 2, "--seed", 1, "--prompt")
+    code, out, err = command(*asked, "the zebra and the gnu and the zebra ate")
+    assert code == 0 and out.startswith("the zebra and the gnu and the zebra ate")
+    assert err == "unknown    'zebra', 'gnu': the model never saw them\n"
+    assert command(*asked, "the zebra")[2] == "unknown    'zebra': the model never saw it\n"
+    assert command(*asked, "the cat")[2] == ""
+    code, out, err = command(*asked, "zebra gnu")
+    assert (code, out) == (2, "") and "knows nothing of the prompt 'zebra gnu': give other words" in err
+
+
+@pytest.mark.parametrize(
+    ("text", "borders", "word"),
+    [
+        ("rst citizen: we", (False, False), "citizen"),  # running text may begin in the middle of a word
+        ("anna", (True, True), "anna"),
+        ("a I it, so", (True, False), "it"),
+        ("42 नमस्ते 7", (False, False), "नमस्ते"),
+        ("acgt" * 25, (False, False), "acgt" * 5),  # no word ends
+        ("123 45", (False, False), ""),
+        ("", (True, True), ""),
+    ],
+)
+def test_the_first_word_is_a_run_of_letters_that_is_whole(text: str, borders: tuple[bool, bool], word: str) -> None:
+    assert generator._first_word(text, begins=borders[0], ends=borders[1]) == word
+
+
+def test_a_model_without_letters_begins_with_one_of_its_tokens() -> None:
+    digits = "".join(str(k * k) for k in range(300)) + "\n"
+    model = fitting.fit(fitting.prepare(Documents.of([digits], running=True), TINY | {"epochs": 1})).predictor
+    assert model.random_word(1) in set(digits)
 
 
 def test_json_has_every_token_with_its_log_probability(finished: run.Finished, command: Any) -> None:
@@ -278,6 +461,101 @@ def test_json_has_every_token_with_its_log_probability(finished: run.Finished, c
     for row in rows:
         assert "".join(token["text"] for token in row["tokens"]) == row["text"] and len(row["tokens"]) == 12
         assert all(token["log_probability"] <= 0 for token in row["tokens"]) and row["finish"] == "length"
+
+
+def test_tokens_of_a_stopped_sample_spell_its_text(finished: run.Finished, command: Any) -> None:
+    flags = ("--prompt", "the cat", "--temperature", 0, "--seed", 1, "--json")
+    rows = []
+    for stop in (("--stop", "mat"), ("--length", 12)):
+        code, out, _ = command("generate", finished.folder, *flags, *stop)
+        rows.append(json.loads(out))
+        assert code == 0
+    stopped, whole = rows
+    assert (stopped["text"], stopped["finish"]) == (" sat on the ", "stop")
+    assert "".join(token["text"] for token in stopped["tokens"]) == " sat on the "
+    assert stopped["tokens"] == whole["tokens"] and whole["finish"] == "length"  # with the same log-probabilities
+
+
+@pytest.mark.parametrize(
+    ("pieces", "stop", "kept"),
+    [
+        (["the", " cat", " sat"], "at", ["the", " c"]),  # a token that begins before the stop has what is before it
+        (["the", " cat", " sat"], "e c", ["th"]),
+        (["a", "b", "a", "c"], "ac", ["a", "b"]),
+        (["a", "b"], "a", []),
+        (["a", "", "é"], "é", ["a"]),  # the first byte of what is cut goes with it
+        (["a", "", "é", "b"], "b", ["a", "", "é"]),
+        (["a", "b"], "c", ["a", "b"]),
+        (["a", "aab", "b"], "aab", ["a"]),
+    ],
+)
+def test_a_sample_ends_before_its_stop_text(pieces: list[str], stop: str, kept: list[str]) -> None:
+    sample = command_of_generate._Sample(stop)
+    for number, text in enumerate(pieces):
+        sample.add(Token(number, text, -float(number)))
+    assert [token.text for token in sample.tokens] == kept and sample.text == "".join(kept)
+    assert [token.log_probability for token in sample.tokens] == [-float(number) for number in range(len(kept))]
+    assert sample.finish == (None if stop == "c" else "stop")
+
+
+def test_a_sample_ends_where_its_document_does() -> None:
+    sample = command_of_generate._Sample(None)
+    for token in (Token(5, "a", -1.0), None, Token(6, "b", -1.0)):
+        sample.add(token)
+    assert (sample.text, sample.finish) == ("a", "end")
+
+
+def test_text_appears_as_it_is_made_and_the_past_is_never_read_again(
+    finished: run.Finished, command: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The prompt is read once; then a token is written, the model takes one step from it, the next is written."""
+    happened: list[Any] = []
+    read, quick_step, write = GeneratorPredictor.read, GeneratorPredictor.quick_step, command_of_generate._write
+
+    def read_told(self: GeneratorPredictor, ids: Any, state: Any) -> Any:
+        happened.append(f"read {ids.shape[1]}")
+        return read(self, ids, state)
+
+    def steps_told(self: GeneratorPredictor) -> Any:
+        step = quick_step(self)
+
+        def told(tokens: Any, state: Any) -> Any:
+            happened.append(f"step {tokens.shape[0]}")
+            return step(tokens, state)
+
+        return told
+
+    def write_told(text: str) -> None:
+        happened.append(len(text))
+        write(text)
+
+    monkeypatch.setattr(GeneratorPredictor, "read", read_told)
+    monkeypatch.setattr(GeneratorPredictor, "quick_step", steps_told)
+    monkeypatch.setattr(command_of_generate, "_write", write_told)
+    code, out, _ = command("generate", finished.folder, "--prompt", "the cat", "--length", 20, "--seed", 1)
+    assert code == 0 and len(out) == 7 + 20 + 1
+    assert happened == [7, "read 8", 1, *["step 1", 1] * 19, 1]  # 8: the start and the prompt; at last the line's end
+    happened.clear()
+    code, _, _ = command("generate", finished.folder, "--prompt", "the cat", "--length", 20, "--samples", 3)
+    assert code == 0 and happened[: 1 + 19] == ["read 8", *["step 3"] * 19]
+
+
+@pytest.mark.parametrize("flags", [("--samples", 3), ("--json",), ()])
+def test_nothing_is_made_once_every_sample_has_stopped(
+    finished: run.Finished, command: Any, monkeypatch: pytest.MonkeyPatch, flags: tuple[Any, ...]
+) -> None:
+    steps, generate_all = [], GeneratorPredictor.generate
+
+    def counted(self: GeneratorPredictor, *arguments: Any, **named: Any) -> Iterator[Any]:
+        for step in generate_all(self, *arguments, **named):
+            steps.append(step)
+            yield step
+
+    monkeypatch.setattr(GeneratorPredictor, "generate", counted)
+    flags = ("--prompt", "the cat", "--stop", "mat", "--temperature", 0, "--seed", 1, "--length", 400, *flags)
+    code, out, _ = command("generate", finished.folder, *flags)
+    assert code == 0 and out.count(" sat on the ") >= 1
+    assert len(steps) == len(" sat on the mat")
 
 
 @pytest.mark.parametrize(
@@ -298,6 +576,23 @@ def test_json_has_every_token_with_its_log_probability(finished: run.Finished, c
 def test_wrong_use_is_one_sentence(finished: run.Finished, command: Any, flags: tuple[Any, ...], words: str) -> None:
     code, out, err = command("generate", finished.folder, *flags)
     assert (code, out) == (2, "") and words in err and err.count("\n") == 1
+
+
+def test_json_has_the_novelty_that_is_asked_for(finished: run.Finished, corpus: Path, command: Any) -> None:
+    flags = ("--samples", 2, "--length", 40, "--temperature", 2, "--seed", 3, "--json")
+    code, out, err = command("generate", finished.folder, *flags, "--novelty", corpus)
+    rows = [json.loads(line) for line in out.splitlines()]
+    assert code == 0 and len(rows) == 2 and "novelty" not in err
+    for row in rows:
+        text, found = row["text"], row["novelty"]
+        seen = [text[k : k + 8] in TEXT for k in range(33)]
+        assert found["tokens"] == 40 and found["seen_8grams"] == pytest.approx(sum(seen) / 33)
+        assert found["longest_text"] in TEXT and found["longest_text"] in text
+        assert len(found["longest_text"]) == found["longest_run"]
+        assert not any(text[k : k + found["longest_run"] + 1] in TEXT for k in range(40 - found["longest_run"]))
+    plain = [json.loads(line) for line in command("generate", finished.folder, *flags)[1].splitlines()]
+    assert [row | {"novelty": None} for row in plain] == [row | {"novelty": None} for row in rows]
+    assert "novelty" not in plain[0]
 
 
 def test_novelty_needs_a_corpus_before_anything_is_written(

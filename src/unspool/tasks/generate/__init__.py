@@ -23,7 +23,7 @@ from unspool.text.readers import Documents, ReadOptions, read_documents
 from unspool.text.readers.encoding import survey
 from unspool.text.readers.labelled import detect_format
 from unspool.text.readers.source import is_folder, open_source
-from unspool.text.streams import Tokens
+from unspool.text.streams import Tokens, bytes_of
 from unspool.text.tokenizers import DEFAULTS
 from unspool.training import language
 
@@ -102,7 +102,7 @@ def evaluate(
     tokens = Tokens.collect(chain(encoder.stream(documents.pieces()), end), encoder.kind)
     running = documents.running
     spans = language.running_spans(len(tokens)) if running else language.document_spans(tokens, encoder.tokenizer.size)
-    return fitting.figures_of(predictor, documents, tokens, spans)
+    return fitting.figures_of(predictor, tokens, spans, bytes_of(documents))
 
 
 def answer(predictor: GeneratorPredictor, texts: Sequence[str]) -> Iterator[dict[str, Any]]:

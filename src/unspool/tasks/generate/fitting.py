@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from unspool import files
@@ -51,6 +52,7 @@ class Prepared:
     encoder: Encoder
     held: Tokens | None  # the ids of the training part, when they are few
     validation_tokens: Tokens
+    validation_bytes: int
     spans: Spans
     start: GeneratorPredictor | None = None
 
@@ -103,6 +105,7 @@ def prepare(
     if not (spans.stop - spans.scored).sum():
         raise DataError("no text can be spared for validation: give more text, or a file with --validation-data")
     held = _collect(train, encoder) if train.characters <= IN_MEMORY else None
+    _refuse_monotony(encoder.stream(train.pieces()) if held is None else _blocks(held))
     settings = _settle_streams(settings, held, notice)
     unknown = float((validation_tokens.block(np.zeros(1, np.int64), count) == 1).mean())
     notice(
@@ -116,7 +119,8 @@ def prepare(
     notice(
         f"streams    {settings.batch_size} in parallel, chunks of {settings.chunk}, at most {settings.epochs} passes"
     )
-    return Prepared(settings, train, held_out, encoder, held, validation_tokens, spans, begun)
+    size = streams.bytes_of(held_out)
+    return Prepared(settings, train, held_out, encoder, held, validation_tokens, size, spans, begun)
 
 
 def fit(
@@ -136,28 +140,27 @@ def fit(
     with memory_errors(settings):
         network = _network(prepared, settings)
         notice(f"model      {settings.model}, {sum(p.numel() for p in network.parameters()):,} parameters")
-        data = LanguageData(train, prepared.validation_tokens, prepared.spans, settings)
+        data = _data(prepared, train, settings)
         laps = settings.model_copy(update={"epochs": (settings.epochs or 1) * data.laps})
         sampler = Sampler(lambda: _predictor(prepared, cast(LanguageModel, trainer.judged)), notice)
         trainer = Trainer(network, data, laps, folder=folder, deadline=deadline, callbacks=(*callbacks, sampler))
         progress = run(trainer, resume=resume, notice=notice)
         predictor = _predictor(prepared, network)
-        figures = figures_of(predictor, prepared.validation, prepared.validation_tokens, prepared.spans)
+        figures = figures_of(predictor, prepared.validation_tokens, prepared.spans, prepared.validation_bytes)
     sample = sampler.long_sample(predictor)
     copied = novelty(predictor, sample, train)
     return Outcome(predictor, figures, baseline, copied, sample, progress.epoch, time.monotonic() - started)
 
 
-def figures_of(predictor: GeneratorPredictor, documents: Documents, tokens: Tokens, spans: Spans) -> dict[str, Any]:
-    """nats_per_token, bits_per_byte, perplexity, tokens, unknown_rate of a model on a text."""
+def figures_of(predictor: GeneratorPredictor, tokens: Tokens, spans: Spans, size: int) -> dict[str, Any]:
+    """nats_per_token, bits_per_byte, perplexity, tokens, unknown_rate of a model on a text of `size` bytes."""
     found = language.score(predictor.network, tokens, spans)
     if not math.isfinite(found.nats):
         raise ModelFileError("the model's answers are not numbers: its weights are finite but far too large")
-    count = sum(len(text.encode("utf-8", "surrogatepass")) for text in streams.texts_of(documents))
     nats = found.nats / max(1, found.tokens)
     return {
         "nats_per_token": nats,
-        "bits_per_byte": found.nats / math.log(2) / max(1, count),
+        "bits_per_byte": language.bits_per_byte(found.nats, size),
         "perplexity": math.exp(min(nats, 700.0)),
         "tokens": found.tokens,
         "unknown_rate": found.unknown / max(1, found.tokens),
@@ -167,7 +170,7 @@ def figures_of(predictor: GeneratorPredictor, documents: Documents, tokens: Toke
 def untrained(prepared: Prepared, settings: Settings) -> tuple[LanguageModel, LanguageData, Settings]:
     """The network as `settings` would have it, its data, and the settings that the loop follows."""
     train, network = _tokens(prepared, None), _network(prepared, settings)
-    data = LanguageData(train, prepared.validation_tokens, prepared.spans, settings)
+    data = _data(prepared, train, settings)
     return network, data, settings.model_copy(update={"epochs": (settings.epochs or 1) * data.laps})
 
 
@@ -175,6 +178,12 @@ def network_bytes(prepared: Prepared) -> int:
     """Bytes of the weights that `fit` will train. No memory is taken for them."""
     size, labels = prepared.encoder.tokenizer.size, len(prepared.encoder.labels)
     return weight_bytes(lambda: LanguageModel(prepared.settings, size, labels))
+
+
+def _data(prepared: Prepared, train: Tokens, settings: Settings) -> LanguageData:
+    return LanguageData(
+        train, prepared.validation_tokens, prepared.spans, settings, validation_bytes=prepared.validation_bytes
+    )
 
 
 def _parts(documents: Documents, validation: Documents | None, settings: Settings) -> tuple[Documents, Documents]:
@@ -246,18 +255,30 @@ def _network(prepared: Prepared, settings: Settings) -> LanguageModel:
     return network
 
 
+def _blocks(tokens: Tokens) -> Iterator[npt.NDArray[np.int64]]:
+    """The ids, a mebi at a time."""
+    for begin in range(0, len(tokens), 2**20):
+        yield tokens.block(np.array([begin]), min(2**20, len(tokens) - begin))
+
+
+def _refuse_monotony(parts: Iterable[npt.NDArray[np.integer[Any]]]) -> None:
+    """DataError when a row of ids holds fewer than two kinds of tokens; read only as far as it takes to know."""
+    first = None
+    for part in parts:
+        tokens = part[part > streams.START]
+        if tokens.size and first is None:
+            first = tokens.flat[0]
+        if (tokens != first).any():
+            return
+    if first is None:
+        raise DataError("the text says nothing: there is no token in it")
+    raise DataError("the text has one distinct token only: there is nothing to learn about what follows what")
+
+
 def _settle_streams(settings: Settings, held: Tokens | None, notice: Notice) -> Settings:
     """Fewer streams where the text is short, so that each has a chunk."""
     if held is None:
         return settings
-    if (
-        not len(held)
-        or (held.block(np.zeros(1, np.int64), len(held)) == held.block(np.array([len(held) - 1]), 1)).all()
-    ):
-        raise DataError("the text says nothing: it is one token over and over, or none")
-    distinct = np.unique(held.block(np.zeros(1, np.int64), len(held)))
-    if (distinct > 0).sum() < 2:
-        raise DataError("the text has one distinct token only: there is nothing to learn about what follows what")
     most = (len(held) - 1) // settings.chunk
     if most < 1:
         raise DataError(
