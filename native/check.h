@@ -46,7 +46,8 @@ struct WrongType : std::runtime_error {
 // With `gradients`, checks those too, fills `g`, and demands `saved`.
 Sequence check(const Arguments& a, const GradientArguments* gradients, Gradients* g);
 Cell cell_named(const std::string& name);
-
+// saved_floats() of run.h for sizes that come from Python.
+Size checked_saved_floats(const std::string& cell, Size rows, Size real_steps, Size hidden, bool norm);
 
 struct RegionArguments {
   Tensor x, lengths, weight, bias, y, winner;
