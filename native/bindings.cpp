@@ -452,9 +452,7 @@ NB_MODULE(_native, module) {
         return multiply_adds(rounds, static_cast<int>(threads));
       }, nb::arg("rounds"), nb::arg("threads"), "Multiply-adds in registers alone on all threads; returns how many.");
   module.def("room", &room, nb::arg("shape"), "An uninitialised tensor of float32 in memory that earlier ones have left.");
-  module.def("saved_floats", [](const std::string& cell, Size rows, Size real_steps, Size hidden, bool norm) {
-        return saved_floats(cell_named(cell), rows, real_steps, hidden, norm);
-      }, nb::arg("cell"), nb::arg("rows"), nb::arg("real_steps"), nb::arg("hidden"), nb::arg("norm") = false,
+  module.def("saved_floats", &checked_saved_floats, nb::arg("cell"), nb::arg("rows"), nb::arg("real_steps"), nb::arg("hidden"), nb::arg("norm") = false,
       "Size of the tensor `saved` that training needs.");
   module.def("region_forward", &region_forward_checked, nb::arg("x"), nb::arg("lengths"), nb::arg("weight"),
              nb::arg("bias").none(), nb::arg("threads"), nb::arg("y"), nb::arg("winner"),

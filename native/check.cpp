@@ -218,6 +218,7 @@ void check_gradients(const GradientArguments& a, const CellLayout& c, const Sequ
   if (s.projected) check_absent(a.w_ih, "given a projected input");
   else g.w_ih = floats(a.w_ih, {gates, s.inputs}, true);
   if (c.extras > 0) g.extra = floats(a.extra, {c.extras * h}, true);
+  else check_absent(a.extra, "without extra");
   if (s.norm) g.norm = floats(a.norm, {4 * gates}, true);
   else check_absent(a.norm, "without norm");
   if (s.norm_memory) g.norm_memory = floats(a.norm_memory, {2 * h}, true);
@@ -225,6 +226,8 @@ void check_gradients(const GradientArguments& a, const CellLayout& c, const Sequ
   if (c.has_memory) {
     g.final_state[1] = floats(a.final_c, {b, h}, true);
     g.state[1] = floats(a.c, {b, h});
+  } else {
+    for (const Tensor* none : {&a.final_c, &a.c}) check_absent(*none, "without c");
   }
 }
 
@@ -236,6 +239,14 @@ Cell cell_named(const std::string& name) {
   std::string known;
   for (const char* one : kNames) known += (known.empty() ? "" : ", ") + std::string(one);
   wrong_value("cell", "expected one of " + known + ", got '" + name.substr(0, 40) + "'");
+}
+
+Size checked_saved_floats(const std::string& cell, Size rows, Size real_steps, Size hidden, bool norm) {
+  const auto check_size = [](const char* name, Size size) {
+    if (size < 0) wrong_value(name, "expected 0 or more, got " + std::to_string(size));
+  };
+  check_size("rows", rows), check_size("real_steps", real_steps), check_size("hidden", hidden);
+  return saved_floats(cell_named(cell), rows, real_steps, hidden, norm);
 }
 
 Sequence check(const Arguments& a, const GradientArguments* gradients, Gradients* g) {

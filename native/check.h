@@ -49,7 +49,8 @@ Sequence check(const Arguments& a, const GradientArguments* gradients, Gradients
 // Two calls at once: what one writes the other does not touch.
 void check_pair(const Arguments& a, const Arguments& b);
 Cell cell_named(const std::string& name);
-
+// saved_floats() of run.h for sizes that come from Python.
+Size checked_saved_floats(const std::string& cell, Size rows, Size real_steps, Size hidden, bool norm);
 
 struct RegionArguments {
   Tensor x, lengths, weight, bias, y, winner;

@@ -151,17 +151,20 @@ struct Layer {
   Size rows, steps, hidden;
 };
 
+bool is_recurrent(const Arguments& a) { return layout_of(cell_named(a.cell)).r1.count() > 0; }
+
 Layer draw_layer(Draw& draw) {
-  static const char* cells[] = {"rnn_tanh", "rnn_relu",  "gru",        "gru_reset_before", "lstm",
-                                "peephole", "prototype", "normalised", "pseudo"};
+  static const char* cells[] = {"rnn_tanh",  "rnn_relu",   "gru",    "gru_reset_before", "lstm", "peephole",
+                                "prototype", "normalised", "pseudo", "mingru",           "qrnn"};
   Layer layer{};
   Arguments& a = layer.a;
-  a.cell = cells[draw.below(9)];
+  a.cell = cells[draw.below(11)];
   const CellLayout& c = layout_of(cell_named(a.cell));
+  const bool recurrent = is_recurrent(a);
   const Size b = layer.rows = draw.of({0, 1, 2, 3, 7, 13, 33}), t = layer.steps = draw.of({0, 1, 2, 5, 9});
   const Size inputs = draw.of({1, 3, 8, 17, 270}), h = layer.hidden = draw.of({1, 3, 7, 8, 9, 16, 17, 24, 33, 70, 270});
   const Size gates = c.gates * h;
-  const bool tokens = draw.one_in(4), projected = tokens || draw.one_in(4);
+  const bool tokens = recurrent && draw.one_in(4), projected = !recurrent || tokens || draw.one_in(4);
   const Size distinct = draw.of({1, 3, 10});
   a.x = tokens ? draw.normals("x", {distinct, gates}) : draw.normals("x", {b, t, projected ? gates : inputs});
   if (draw.below(3)) a.lengths = draw.lengths(b, t);
@@ -174,18 +177,18 @@ Layer draw_layer(Draw& draw) {
   }
   if (!projected) a.w_ih = draw.normals("w_ih", {gates, inputs});
   const float narrow = 1.0f / std::sqrt(static_cast<float>(h));
-  a.w_hh = draw.floats("w_hh", {gates, h}, [&] { return draw.normal() * narrow; });
+  if (recurrent) a.w_hh = draw.floats("w_hh", {gates, h}, [&] { return draw.normal() * narrow; });
   if (!projected && c.r2.count() == 0 && draw.one_in(3)) {
     a.norm = draw.normals("norm", {4 * gates});
     if (c.has_memory) a.norm_memory = draw.normals("norm_memory", {2 * h});
-  } else {
+  } else if (recurrent) {
     if (draw.below(3)) a.b_ih = draw.normals("b_ih", {gates});
     if (draw.below(3)) a.b_hh = draw.normals("b_hh", {gates});
   }
   if (c.extras) a.extra = draw.normals("extra", {c.extras * h});
   a.h = draw.normals("h", {b, h});
   if (c.has_memory) a.c = draw.normals("c", {b, h});
-  if (draw.one_in(3)) a.mask = draw.floats("mask", {b, h}, [&] { return draw.one_in(4) ? 0.0f : 1.25f; });
+  if (recurrent && draw.one_in(3)) a.mask = draw.floats("mask", {b, h}, [&] { return draw.one_in(4) ? 0.0f : 1.25f; });
   if (draw.one_in(4)) {
     a.keep = draw.tensor("keep", Kind::boolean, {c.has_memory ? 2 : 1, b, t, h});
     for (Size i = 0; i < Draw::size(a.keep); ++i) static_cast<char*>(a.keep.data)[i] = draw.one_in(5);
@@ -218,11 +221,11 @@ void place_outputs(Draw& draw, Layer& layer, bool training) {
   if (a.tokens.kind != Kind::absent) d.x = draw.poisoned("d_x", {a.x.shape[0], a.x.shape[1]});
   else d.x = draw.poisoned("d_x", {b, a.x.shape[1], a.x.shape[2]});
   if (a.w_ih.kind != Kind::absent) d.w_ih = draw.poisoned("d_w_ih", {gates, a.x.shape[2]});
-  d.w_hh = draw.poisoned("d_w_hh", {gates, h});
-  if (a.norm.kind == Kind::absent) {
+  if (is_recurrent(a)) d.w_hh = draw.poisoned("d_w_hh", {gates, h});
+  if (is_recurrent(a) && a.norm.kind == Kind::absent) {
     d.b_ih = draw.poisoned("d_b_ih", {gates});
     d.b_hh = draw.poisoned("d_b_hh", {gates});
-  } else {
+  } else if (is_recurrent(a)) {
     d.norm = draw.poisoned("d_norm", {4 * gates});
     if (c.has_memory) d.norm_memory = draw.poisoned("d_norm_memory", {2 * h});
   }
@@ -244,6 +247,49 @@ std::vector<std::vector<float>> run_layer(Draw& draw, Layer layer, bool training
   return all;
 }
 
+// minGRU and QRNN unit by unit in double: what run_layer gives.
+std::vector<std::vector<float>> plain_units(const Layer& layer, bool training) {
+  const Arguments& a = layer.a;
+  const GradientArguments& d = layer.d;
+  const Size b = layer.rows, t = layer.steps, h = layer.hidden;
+  const auto at = [](const Tensor& x, Size i) { return static_cast<double>(static_cast<const float*>(x.data)[i]); };
+  std::vector<std::vector<float>> all(training ? 13 : 3);
+  std::vector<float>&y = all[0], &final_h = all[1];
+  y.resize(static_cast<std::size_t>(b * t * h)), final_h.resize(static_cast<std::size_t>(b * h));
+  std::vector<float> d_x(static_cast<std::size_t>(2 * b * t * h)), d_h(static_cast<std::size_t>(b * h));
+  for (Size row = 0; row < b; ++row)
+    for (Size unit = 0; unit < h; ++unit) {
+      const Size own = a.lengths.kind == Kind::absent ? t : static_cast<std::int64_t*>(a.lengths.data)[row];
+      std::vector<double> state{at(a.h, row * h + unit)}, z, n, kept;
+      for (Size k = 0; k < own; ++k) {
+        const Size step = row * t + (a.reverse ? own - 1 - k : k), place = step * h + unit;
+        z.push_back(1.0 / (1.0 + std::exp(-at(a.x, 2 * step * h + unit))));
+        n.push_back(at(a.x, (2 * step + 1) * h + unit));
+        if (a.cell == "qrnn") n.back() = std::tanh(n.back());
+        kept.push_back(a.keep.kind == Kind::absent ? a.keep_share : static_cast<const char*>(a.keep.data)[place]);
+        state.push_back(state.back() + (1.0 - kept.back()) * z.back() * (n.back() - state.back()));
+        y[static_cast<std::size_t>(place)] = static_cast<float>(state.back());
+      }
+      final_h[static_cast<std::size_t>(row * h + unit)] = static_cast<float>(state.back());
+      if (!training) continue;
+      double slope = d.final_h.kind == Kind::absent ? 0.0 : at(d.final_h, row * h + unit);
+      for (Size k = own - 1; k >= 0; --k) {
+        const Size place = a.reverse ? own - 1 - k : k, step = row * t + place;
+        const Size outer = (d.y.shape[0] == 1 ? 0 : row) * d.y.shape[1] + (d.y.shape[1] == 1 ? 0 : place);
+        const auto i = static_cast<std::size_t>(k);
+        slope += at(d.y, outer * h + unit);
+        const double fresh = (1.0 - kept[i]) * slope;
+        d_x[static_cast<std::size_t>(2 * step * h + unit)] = static_cast<float>(fresh * (n[i] - state[i]) * z[i] * (1.0 - z[i]));
+        d_x[static_cast<std::size_t>((2 * step + 1) * h + unit)] =
+            static_cast<float>(fresh * z[i] * (a.cell == "qrnn" ? 1.0 - n[i] * n[i] : 1.0));
+        slope -= fresh * z[i];
+      }
+      d_h[static_cast<std::size_t>(row * h + unit)] = static_cast<float>(slope);
+    }
+  if (training) all[3] = d_x, all[9] = d_h;
+  return all;
+}
+
 void layer_case(Draw& draw) {
   Layer layer = draw_layer(draw);
   choose_target(targets.front());
@@ -255,7 +301,8 @@ void layer_case(Draw& draw) {
     std::vector<Tensor*> all{&a.x, &a.lengths, &a.tokens, &a.w_ih, &a.w_hh, &a.b_ih, &a.b_hh,
                              &a.extra, &a.h, &a.c, &a.mask, &a.keep, &a.norm, &a.norm_memory, &a.y, &a.saved};
     if (backwards)
-      all.insert(all.end(), {&d.y, &d.final_h, &d.final_c, &d.x, &d.w_ih, &d.w_hh, &d.b_ih, &d.b_hh, &d.extra, &d.h, &d.c});
+      all.insert(all.end(), {&d.y, &d.final_h, &d.final_c, &d.x, &d.w_ih, &d.w_hh, &d.b_ih, &d.b_hh, &d.extra, &d.h, &d.c,
+                             &d.norm, &d.norm_memory});
     else all.insert(all.end(), {&a.final_h, &a.final_c});
     const bool wrong = spoil(draw, all);
     // Without x and lengths to contradict it, a lie about the shape of tokens is believed, and ids are read.
@@ -271,7 +318,7 @@ void layer_case(Draw& draw) {
   }
   const bool training = draw.below(3) > 0;
   choose_target(targets.back());
-  const auto wanted = run_layer(draw, layer, training);
+  const auto wanted = is_recurrent(layer.a) ? run_layer(draw, layer, training) : plain_units(layer, training);
   for (const std::string& name : targets) {
     choose_target(name);
     const auto found = run_layer(draw, layer, training);
@@ -341,8 +388,24 @@ void expect_region(const RegionCall& c, const RegionGradients& g) {
   for (std::size_t i = 0; i < d_weight.size(); ++i) expect(g.weight[i] == d_weight[i], "region: a wrong gradient of the weight");
 }
 
+// Every shape of a backward call is told by two arguments: one that lies is found out.
+void spoilt_region_gradients_case(Draw& draw, RegionArguments a) {
+  region_forward(check_region(a, nullptr));
+  bool wrong;
+  if (draw.one_in(6) && Draw::size(a.winner)) {
+    wrong = true;
+    static_cast<std::int32_t*>(a.winner.data)[draw.below(Draw::size(a.winner))] = draw.one_in(2) ? -2 : 1 << 20;
+  } else {
+    wrong = spoil(draw, {&a.x, &a.lengths, &a.weight, &a.winner, &a.d_y, &a.d_x, &a.d_weight, &a.d_bias});
+  }
+  RegionGradients g{};
+  const bool no = refused([&] { region_backward(check_region(a, &g), g); });
+  expect(no || !wrong, "region: a spoiled argument of the gradients was accepted");
+}
+
 void region_case(Draw& draw) {
   RegionArguments a = draw_region(draw);
+  if (draw.one_in(6)) return spoilt_region_gradients_case(draw, a);
   const bool spoiled = draw.one_in(3);
   const Tensor x = a.x, weight = a.weight;
   const bool wrong = spoiled && spoil(draw, {&a.x, &a.lengths, &a.weight, &a.bias, &a.y, &a.winner});

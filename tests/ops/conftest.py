@@ -6,7 +6,8 @@ no direction: nothing that could be wrong in the same way as in the package.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -15,11 +16,35 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from unspool import native
 from unspool.ops import reference
 from unspool.ops.call import checked_call
 from unspool.ops.layouts import CELLS, parameter_shapes
 
 Array = NDArray[Any]
+
+
+def present_targets() -> list[str]:
+    """The instruction sets of the compiled core that this CPU has; none without the core."""
+    core, present = native.core(), []
+    if core is not None:
+        before = core.target()
+        for name in ("avx512", "avx2", "neon", "scalar"):
+            with suppress(ValueError):
+                core.choose_target(name)
+                present.append(name)
+        core.choose_target(before)
+    return present
+
+
+@pytest.fixture(params=present_targets())
+def target(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The test runs on every instruction set of this CPU."""
+    core = native.present()
+    before = core.target()
+    core.choose_target(request.param)
+    yield request.param
+    core.choose_target(before)
 
 
 @dataclass(frozen=True)
@@ -61,9 +86,14 @@ def in_torch(request: pytest.FixtureRequest) -> Variant:
     return request.param
 
 
-@pytest.fixture(params=[v for v in NORMALISED if v.cell in ("rnn", "gru", "lstm", "peephole")], ids=str)
+KNOWN_NORMALISED = [
+    v for v in NORMALISED if v.cell in ("rnn", "gru", "lstm", "peephole") and v.options.get("reset_after", True)
+]
+
+
+@pytest.fixture(params=KNOWN_NORMALISED, ids=str)
 def normalised(request: pytest.FixtureRequest) -> Variant:
-    """The cells whose layer normalisation the kernels may know, with it."""
+    """The cells whose layer normalisation the kernels know, with it."""
     return request.param
 
 

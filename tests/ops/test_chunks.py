@@ -6,7 +6,9 @@ import pytest
 import torch
 from torch.nn import functional
 
-from unspool import nn
+from unspool import native, nn
+
+pytestmark = pytest.mark.skipif(native.core() is None, reason="the compiled core is absent or off")
 
 LAYERS = {
     "rnn": {},
@@ -53,7 +55,7 @@ def assert_same_for_any_threads(threads, layer, *call):
 
 
 @pytest.mark.parametrize("name", LAYERS)
-def test_many_rows(threads, name):
+def test_many_rows(threads, name, target):
     """So many that a part has several groups; few steps, after which rounding has not grown in any cell."""
     torch.manual_seed(1)
     layer = nn.RECURRENT[name.split(",")[0]](5, 48, batch_first=True, **LAYERS[name])
@@ -83,7 +85,7 @@ def test_one_part_where_sums_are_large(threads):
 
 
 @pytest.mark.parametrize("rows", [1, 2, 3])
-def test_few_rows(threads, rows):
+def test_few_rows(threads, rows, target):
     torch.manual_seed(4)
     layer = nn.GRU(3, 33, batch_first=True)
     assert_same_for_any_threads(threads, layer, torch.randn(rows, 90, 3), torch.tensor([90, 88, 0][:rows]))

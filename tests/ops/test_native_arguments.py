@@ -20,7 +20,8 @@ def zeros(*shape, dtype=torch.float32):
 
 
 def forward_arguments(cell="lstm"):
-    memory = zeros(B, H) if cell == "lstm" else None
+    memory = zeros(B, H) if cell in ("lstm", "peephole") else None
+    extra = {"peephole": zeros(3 * H), "normalised": zeros(2 * H)}.get(cell)
     return {
         "cell": cell,
         "x": zeros(B, T, INPUTS),
@@ -30,7 +31,7 @@ def forward_arguments(cell="lstm"):
         "w_hh": zeros(4 * H, H),
         "b_ih": zeros(4 * H),
         "b_hh": zeros(4 * H),
-        "extra": None,
+        "extra": extra,
         "h": zeros(B, H),
         "c": memory,
         "mask": zeros(B, H),
@@ -60,7 +61,7 @@ def backward_arguments(cell="lstm"):
         "d_w_hh": zeros(4 * H, H),
         "d_b_ih": zeros(4 * H),
         "d_b_hh": zeros(4 * H),
-        "d_extra": None,
+        "d_extra": None if given["extra"] is None else torch.zeros_like(given["extra"]),
         "d_h": zeros(B, H),
         "d_c": None if memory is None else zeros(B, H),
         "d_norm": None,
@@ -105,8 +106,21 @@ VALUES = [
 ]
 
 
+def normalised_arguments():
+    """Of the backward entry, with layer normalisation."""
+    saved = zeros(native.core().saved_floats("lstm", B, 6, H, True))
+    return backward_arguments() | {
+        **dict.fromkeys(("b_ih", "b_hh", "d_b_ih", "d_b_hh")),
+        "norm": zeros(16 * H),
+        "norm_memory": zeros(2 * H),
+        "saved": saved,
+        "d_norm": zeros(16 * H),
+        "d_norm_memory": zeros(2 * H),
+    }
+
+
 def test_the_right_arguments_are_accepted():
-    for cell in ("lstm", "prototype"):
+    for cell in ("lstm", "prototype", "peephole", "normalised"):
         native.core().recurrent_forward(*forward_arguments(cell).values())
         native.core().recurrent_backward(*backward_arguments(cell).values())
 
@@ -127,14 +141,40 @@ def test_wrong_type_size_and_layout_of_each_tensor(name):
         else ("recurrent_forward", forward_arguments())
     )
     right = given[name]
-    if name != "w_ih":  # with another size of w_ih, it is x that does not fit
-        wrong = [(right.double(), TypeError), (right.new_zeros(*right.shape[:-1], right.shape[-1] + 1), ValueError)]
-    else:
-        wrong = [(right.double(), TypeError)]
-    strided = right.new_zeros(*right.shape, 2)[..., 0]
-    for value, error in [*wrong, (strided, ValueError)]:
-        with pytest.raises(error, match=r"x|w_ih" if name in ("x", "w_ih") else name):
+    for value, error in spoiled(right):
+        # with another size of w_ih, it is x that does not fit
+        with pytest.raises(error, match=r"^(x|w_ih):" if name in ("x", "w_ih") else f"^{name}:"):
             getattr(native.core(), entry)(*(given | {name: value}).values())
+
+
+def spoiled(right):
+    """A tensor with another type, size, rank or layout, and the error of each."""
+    wider, strided = right.new_zeros(*right.shape[:-1], right.shape[-1] + 1), right.new_zeros(*right.shape, 2)[..., 0]
+    return [(right.double(), TypeError), *((wrong, ValueError) for wrong in (wider, right[None], strided))]
+
+
+@pytest.mark.parametrize(
+    ("name", "given"),
+    [
+        ("d_norm", normalised_arguments),
+        ("d_norm_memory", normalised_arguments),
+        ("d_extra", lambda: backward_arguments("peephole")),
+        ("d_extra", lambda: backward_arguments("normalised")),
+    ],
+)
+def test_wrong_gradients_of_what_only_some_cells_have(name, given):
+    right = given()
+    native.core().recurrent_backward(*right.values())
+    for value, error in spoiled(right[name]):
+        with pytest.raises(error, match=f"^{name}:"):
+            native.core().recurrent_backward(*(right | {name: value}).values())
+
+
+@pytest.mark.parametrize("name", ["d_extra", "d_c", "d_final_c", "d_norm", "d_norm_memory"])
+def test_gradients_of_what_a_cell_has_not_are_refused(name):
+    right = backward_arguments("prototype")
+    with pytest.raises(ValueError, match=f"^{name}: expected None"):
+        native.core().recurrent_backward(*(right | {name: zeros(B, H)}).values())
 
 
 @pytest.mark.parametrize(
@@ -177,16 +217,9 @@ def test_wrong_values_beside_tokens(name, value, error):
     ],
 )
 def test_wrong_values_of_layer_normalisation(name, value, error):
-    right = dict.fromkeys(("b_ih", "b_hh")) | {
-        "norm": zeros(16 * H),
-        "norm_memory": zeros(2 * H),
-        "saved": zeros(native.core().saved_floats("lstm", B, 6, H, True)),
-    }
-    gradients = {"d_b_ih": None, "d_b_hh": None, "d_norm": zeros(16 * H), "d_norm_memory": zeros(2 * H)}
-    for entry, given in (
-        ("recurrent_forward", forward_arguments() | right),
-        ("recurrent_backward", backward_arguments() | right | gradients),
-    ):
+    backward = normalised_arguments()
+    forward = {part: backward.get(part, value) for part, value in forward_arguments().items()}
+    for entry, given in (("recurrent_forward", forward), ("recurrent_backward", backward)):
         getattr(native.core(), entry)(*given.values())
         known = {"cell": "c: expected|norm|w_ih|w_hh", "norm": "norm", "w_ih": "^x: expected"}.get(name, name)
         with pytest.raises(error, match=known):
@@ -216,6 +249,39 @@ def test_results_may_not_overlap_what_is_read(name):
 def test_a_layer_beyond_the_memory_is_refused_before_anything_is_written():
     with pytest.raises(MemoryError):
         native.core().saved_floats("lstm", 2**31, 2**40, 2**31)
+
+
+@pytest.mark.parametrize("name", ["rows", "real_steps", "hidden"])
+def test_negative_sizes_are_refused_by_name(name):
+    with pytest.raises(ValueError, match=f"^{name}: expected 0 or more, got -5"):
+        native.core().saved_floats(**{"cell": "lstm", "rows": 3, "real_steps": 3, "hidden": 3} | {name: -5})
+
+
+REFUSES_WITHOUT_MEMORY = """
+import resource, torch
+from pathlib import Path
+from unspool import native
+B, T, H = 8, 16, 2048
+state, x, w = torch.zeros(B, H), torch.zeros(B, T, H), torch.zeros(H, H)
+results = [torch.full(shape, 7.0) for shape in ((B, T, H), (B, H))]
+told = ("rnn_tanh", x, None, None, w, w, *[None] * 3, state, *[None] * 5, 0.0, False, 1)
+limit = int(Path("/proc/self/statm").read_text().split()[0]) * 4096 + 2**22  # packed weights take 32 MiB
+resource.setrlimit(resource.RLIMIT_AS, (limit, resource.RLIM_INFINITY))
+try:
+    native.core().recurrent_forward(*told, results[0], None, results[1], None)
+except MemoryError:
+    print("refused", all(bool((part == 7.0).all()) for part in results))
+resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+native.core().recurrent_forward(*told, results[0], None, results[1], None)
+print("computed", not any(bool(part.any()) for part in results))
+"""
+
+
+def test_a_call_that_finds_no_memory_writes_nothing():
+    if not sys.platform.startswith("linux"):
+        pytest.skip("reads /proc")
+    done = subprocess.run([sys.executable, "-c", REFUSES_WITHOUT_MEMORY], check=True, capture_output=True, text=True)
+    assert done.stdout.split() == ["refused", "True", "computed", "True"]
 
 
 def test_sizes_have_64_bits():

@@ -7,7 +7,10 @@ import torch
 
 from unspool import native
 
-pytestmark = pytest.mark.skipif(native.core() is None, reason="the compiled core is absent or off")
+pytestmark = [
+    pytest.mark.skipif(native.core() is None, reason="the compiled core is absent or off"),
+    pytest.mark.usefixtures("target"),
+]
 
 INFINITY = float("inf")
 
@@ -16,18 +19,6 @@ def computed(name, x):
     y = torch.empty_like(x)
     native.core().activation(name, x, y)
     return y
-
-
-@pytest.fixture(params=["avx512", "avx2", "scalar"], autouse=True)
-def target(request):
-    core = native.core()
-    before = core.target()
-    try:
-        core.choose_target(request.param)
-    except ValueError:
-        pytest.skip(f"this CPU has no {request.param}")
-    yield
-    core.choose_target(before)
 
 
 @pytest.mark.parametrize(("name", "bound"), [("sigmoid", 2.0e-7), ("tanh", 3.0e-7)])

@@ -18,18 +18,6 @@ SIZES = [1, 2, 3, 5, 7, 8, 9, 13, 15, 16, 17, 23, 24, 25, 31, 32, 33]
 SHAPES = 24  # a cell and instruction set
 
 
-@pytest.fixture(params=["avx512", "avx2", "scalar"])
-def target(request):
-    core = native.core()
-    before = core.target()
-    try:
-        core.choose_target(request.param)
-    except ValueError:
-        pytest.skip(f"this CPU has no {request.param}")
-    yield request.param
-    core.choose_target(before)
-
-
 @pytest.fixture
 def native_variant(variant):
     known = variant.cell in ("rnn", "lstm", "peephole") or (variant.cell == "gru" and not variant.options)
@@ -131,8 +119,6 @@ def test_few_normalised_rows_equal_the_definition(normalised, rows, make_case, d
 
 
 def test_layouts_in_memory_do_not_matter(make_case, plain):
-    if not CELLS[plain.cell].recurrent:
-        pytest.skip("its products are torch's")
     case = make_case(plain, 5, 4, 3, 9, dtype=torch.float32)
     expected = case.run(recurrent.run)[0]
     assert torch.equal(case.run(recurrent.run, x=case.x.transpose(0, 1).contiguous().transpose(0, 1))[0], expected)

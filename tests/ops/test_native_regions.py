@@ -12,12 +12,15 @@ from unspool import native
 from unspool.ops import compiled_regions
 from unspool.ops.convolution import region_conv
 
-pytestmark = pytest.mark.skipif(native.core() is None, reason="the compiled core is not in use")
+pytestmark = [
+    pytest.mark.skipif(native.core() is None, reason="the compiled core is not in use"),
+    pytest.mark.usefixtures("target"),
+]
 
 SHAPES = [
-    (rows, steps, width, filters, size)
-    for (rows, steps), (width, filters), size in itertools.product(
-        ((1, 1), (3, 7), (33, 40), (2, 131)), ((1, 1), (7, 8), (13, 33), (16, 17), (50, 70)), (1, 2, 3, 4, 5, 7)
+    (*rows_steps, *width_filters)
+    for rows_steps, width_filters in itertools.product(
+        ((1, 1), (3, 7), (33, 40), (2, 131)), ((1, 1), (7, 8), (13, 33), (16, 17), (50, 70))
     )
 ]
 
@@ -44,16 +47,17 @@ def answer_and_gradients(parts: tuple[Tensor, ...], activation: str = "relu", ke
     return y.detach(), *torch.autograd.grad((y * slope).sum(), leaves)
 
 
-@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("size", [1, 2, 3, 4, 5, 7])
 @pytest.mark.parametrize(("activation", "kept"), [("relu", 1), ("tanh", 1), ("tanh", 3)])
-def test_equals_the_definition_in_double(shape: tuple[int, ...], activation: str, kept: int) -> None:
-    x, lengths, weight, bias = make(*shape, fill=0.0)
-    assert compiled_regions.takes(x)
-    ours = answer_and_gradients((x, lengths, weight, bias), activation, kept)
-    wanted = answer_and_gradients((x.double(), lengths, weight.double(), bias.double()), activation, kept)
-    for found, expected in zip(ours, wanted, strict=True):
-        scale = max(1.0, float(expected.abs().max()))
-        torch.testing.assert_close(found.double(), expected, atol=5e-6 * scale, rtol=0)
+def test_equals_the_definition_in_double(size: int, activation: str, kept: int) -> None:
+    for shape in SHAPES:
+        x, lengths, weight, bias = make(*shape, size, fill=0.0)
+        assert compiled_regions.takes(x)
+        ours = answer_and_gradients((x, lengths, weight, bias), activation, kept)
+        wanted = answer_and_gradients((x.double(), lengths, weight.double(), bias.double()), activation, kept)
+        for found, expected in zip(ours, wanted, strict=True):
+            worst = float((found.double() - expected).abs().max())
+            assert worst <= 5e-6 * max(1.0, float(expected.abs().max())), shape
 
 
 @pytest.mark.parametrize("fill", [1e30, float("nan"), float("inf")])
@@ -105,6 +109,23 @@ def test_windows_computed_in_pairs_keep_what_is_not_finite_to_themselves(size: i
             assert spoiled == holds if bad != bad else spoiled <= holds
 
 
+@pytest.mark.parametrize("size", [1, 2, 3, 5])
+@pytest.mark.parametrize("large", [1e38, -1e38])
+def test_what_is_large_but_finite_gives_what_the_definition_in_double_gives(size: int, large: float) -> None:
+    x, lengths, weight, bias = make(5, 40, 20, 33, size, 0.0)
+    x[:, ::9, 3] = large
+    x[:, ::13, 19] = -large
+    found = region_conv(x, lengths, weight, bias, "tanh")
+    wanted = region_conv(x.double(), lengths, weight.double(), bias.double(), "tanh")
+    torch.testing.assert_close(found.double(), wanted, atol=1e-6, rtol=0)
+    found, wanted = (
+        region_conv(x, lengths, weight, bias),
+        region_conv(x.double(), lengths, weight.double(), bias.double()),
+    )
+    assert float(wanted.max()) < 3e38
+    torch.testing.assert_close(found.double(), wanted, atol=5e-6, rtol=5e-6)
+
+
 def call(**changed: object) -> None:
     x, lengths, weight, bias = make(3, 7, 5, 8, 3, 0.0)
     arguments: dict[str, object] = {
@@ -139,6 +160,33 @@ def test_wrong_arguments_are_refused_by_name(name: str, value: object, error: ty
     call()
     with pytest.raises(error, match=f"^{name}"):
         call(**{name: value})
+
+
+def backward_call(**changed: object) -> None:
+    x, lengths, weight, _ = make(3, 7, 5, 8, 3, 0.0)
+    arguments: dict[str, object] = {
+        "x": x, "lengths": lengths, "weight": weight, "threads": 1, "winner": torch.zeros(3, 1, 8, dtype=torch.int32),
+        "d_y": torch.ones(3, 1, 8), "d_x": torch.empty(3, 7, 5), "d_weight": torch.empty(8, 3, 5),
+        "d_bias": torch.empty(8),
+    }  # fmt: skip
+    core = native.core()
+    assert core is not None
+    core.region_backward(**{**arguments, **changed})
+
+
+@pytest.mark.parametrize(
+    ("name", "shape"), [("d_y", (3, 1, 8)), ("d_x", (3, 7, 5)), ("d_weight", (8, 3, 5)), ("d_bias", (8,))]
+)
+def test_wrong_gradients_are_refused_by_name(name: str, shape: tuple[int, ...]) -> None:
+    backward_call()
+    right = torch.zeros(shape)
+    wider = torch.zeros(*shape[:-1], shape[-1] + 1)
+    for value, error in (
+        *((wrong, ValueError) for wrong in (wider, right[None], torch.zeros(*shape, 2)[..., 0])),
+        *((wrong, TypeError) for wrong in (right.double(), right.int(), right.tolist())),
+    ):
+        with pytest.raises(error, match=f"^{name}: "):
+            backward_call(**{name: value})
 
 
 def test_a_winner_outside_its_text_is_refused() -> None:

@@ -6,15 +6,20 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
 from unspool import native
 from unspool.ops import compiled_rows, rows
 
-pytestmark = pytest.mark.skipif(native.core() is None, reason="the compiled core is absent or off")
+pytestmark = [
+    pytest.mark.skipif(native.core() is None, reason="the compiled core is absent or off"),
+    pytest.mark.usefixtures("target"),
+]
 
+# an instruction set stays chosen over all examples
+EXAMPLES = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 STEP = rows.Step(0.3, 0.99, 0.9, 0.98, 2.5, 1e-8)
 N, V, E, PLACE = 9, 7, 3, 5
 
@@ -48,7 +53,7 @@ SHAPES = {
 }
 
 
-@settings(max_examples=40, deadline=None)
+@EXAMPLES
 @given(**SHAPES)
 def test_catching_up(size: int, width: int, place: int, count: int, seed: int) -> None:
     wanted = drawn(size, width, place, seed)
@@ -67,7 +72,7 @@ def test_catching_up(size: int, width: int, place: int, count: int, seed: int) -
         assert torch.equal(part, one)
 
 
-@settings(max_examples=40, deadline=None)
+@EXAMPLES
 @given(**SHAPES)
 def test_updating(size: int, width: int, place: int, count: int, seed: int) -> None:
     wanted = drawn(size, width, place, seed)
@@ -84,7 +89,7 @@ def test_updating(size: int, width: int, place: int, count: int, seed: int) -> N
     assert all(torch.equal(part, other) for part, other in zip(found, threads, strict=True))
 
 
-@settings(max_examples=40, deadline=None)
+@EXAMPLES
 @given(**SHAPES)
 def test_the_gradient_of_a_lookup(size: int, width: int, place: int, count: int, seed: int) -> None:
     torch.manual_seed(seed)
@@ -127,6 +132,7 @@ def test_the_definition_gives_the_same_gradient(monkeypatch: pytest.MonkeyPatch)
     assert torch.equal(gradient(), found)
 
 
+@EXAMPLES
 @given(st.lists(st.integers(0, 300), max_size=80), st.sampled_from([torch.int64, torch.int32]))
 def test_distinct_ids_are_those_that_torch_finds(ids: list[int], dtype: torch.dtype) -> None:
     for given_ids in (torch.tensor(ids, dtype=dtype), torch.tensor(ids, dtype=dtype).expand(2, -1).t()):

@@ -8,7 +8,10 @@ import torch
 
 from unspool import native, nn
 
-pytestmark = pytest.mark.skipif(native.core() is None, reason="the compiled core is absent or off")
+pytestmark = [
+    pytest.mark.skipif(native.core() is None, reason="the compiled core is absent or off"),
+    pytest.mark.usefixtures("target"),
+]
 
 CELLS = [name for name, kind in nn.RECURRENT.items() if kind(2, 2).layout.recurrent]
 

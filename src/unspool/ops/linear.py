@@ -22,7 +22,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     By the compiled core for float32 on the CPU, elsewhere by torch. Raises ValueError or TypeError for shapes or types
     that do not fit.
     """
-    if torch.compiler.is_compiling() or not takes(x, weight, bias):
+    if torch.compiler.is_compiling() or not takes(x, weight, bias) or 0 in weight.shape:
         return functional.linear(x, weight, bias)
     rows = x.reshape(-1, x.shape[-1]).contiguous()
     weight = weight.contiguous()
