@@ -294,7 +294,7 @@ def test_json_has_every_token_with_its_log_probability(finished: run.Finished, c
             ("--label", "x"),
             "the model was trained without labels and cannot write by 'x': train it with --label-column",
         ),
-        (("--interactive",), "--interactive needs a terminal"),
+        (("--interactive",), "--interactive needs a terminal to ask on: standard input is not a terminal"),
         (("--stop", ""), "--stop is empty"),
     ],
 )
