@@ -157,7 +157,7 @@ def test_a_loaded_estimator_can_be_cloned_and_fitted_to_the_same(given: dict[str
 def test_save_keeps_what_is_there(tmp_path: Path) -> None:
     fitted = SequenceClassifier(model="bow").fit(TEXTS, ["pos", "neg"] * 15)
     (tmp_path / "m").mkdir()
-    with pytest.raises(UsageError, match="exists: choose another folder"):
+    with pytest.raises(UsageError, match=r"exists and .* save to another path, or remove it first with shutil\.rmtree"):
         fitted.save(tmp_path / "m")
     assert not list((tmp_path / "m").iterdir())
 

@@ -38,7 +38,10 @@ class Estimator:
         """Publish a model folder that the commands and `load` read. UsageError when the folder exists."""
         predictor, folder = self._fitted(), Path(path)
         if folder.exists():
-            raise UsageError(f"{shorten(folder, 300)} exists: choose another folder")
+            raise UsageError(
+                f"{shorten(folder, 300)} exists and is not written over: save to another path, or remove it first with "
+                "shutil.rmtree"
+            )
         predictors.save(predictor, folder, TASKS[self.task].make_readme(folder.name, predictor.card))
 
     @classmethod
