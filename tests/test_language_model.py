@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from unspool import LanguageModel
-from unspool.errors import DataError, UsageError
+from unspool.errors import DataError, SettingError, UsageError
 
 TINY = {"hidden": 16, "embedding": 8, "batch_size": 4, "chunk": 16, "epochs": 8, "learning_rate": 0.02}
 TINY |= {"dropout": 0.1, "average": 0.99}  # the recipe's are for more steps
@@ -71,3 +71,19 @@ def test_what_is_not_fitted_or_no_language_model_says_so() -> None:
         LanguageModel().generate()
     with pytest.raises(UsageError, match="task 'classify', not a language model"):
         LanguageModel.load(Path(__file__).parent / "models" / "format1" / "gru")
+
+
+def test_errors_name_arguments_and_no_flags() -> None:
+    model = LanguageModel(**TINY | {"epochs": 1}).fit("the cat sat. " * 80)
+    with pytest.raises(SettingError, match=r"^temperature is -1: expected"):
+        model.generate("the", temperature=-1)
+    with pytest.raises(DataError, match="cannot write by 'x': give fit labels, or leave the label out"):
+        model.generate("the", label="x")
+    with pytest.raises(DataError, match="cannot write by 'x': give fit labels"):
+        model.score(["the"], ["x"])
+    with pytest.raises(DataError, match=r"give more text or a smaller chunk$"):
+        LanguageModel(**TINY).fit("the cat sat.")
+    with pytest.raises(DataError, match=r"no text can be spared for validation: give more text$"):
+        LanguageModel(**TINY).fit(["the cat sat"] * 9)
+    with pytest.raises(SettingError, match=r"^tied and adaptive do not go together"):
+        LanguageModel(tied=True, adaptive=True).fit("the cat sat. " * 80)

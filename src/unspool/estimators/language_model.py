@@ -12,6 +12,7 @@ from unspool.decoding.sampling import Sampling
 from unspool.errors import DataError, UsageError
 from unspool.estimators import inputs
 from unspool.estimators.base import Estimator
+from unspool.estimators.wording import told_in_python
 from unspool.tasks.generate import fitting
 from unspool.text.readers import Documents
 
@@ -50,6 +51,7 @@ class LanguageModel(Estimator):
         )
         return self
 
+    @told_in_python()
     def generate(
         self,
         prompt: str = "",
@@ -71,6 +73,7 @@ class LanguageModel(Estimator):
         ids, _ = self._fitted().prompt_ids(prompt, label)
         return "".join(token.text for (token,) in self._fitted().generate(ids, how, length) if token)
 
+    @told_in_python()
     def score(self, texts: str | Iterable[str], labels: Iterable[str] | None = None) -> float:
         """Mean log-probability of a token of one text or several, in nats, each read from its start: at most 0, and
         higher is better; exp(-score) is the perplexity."""
