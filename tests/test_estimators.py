@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 import runpy
 import subprocess
 import sys
@@ -20,7 +21,8 @@ from sklearn.pipeline import Pipeline
 import unspool
 from unspool import SequenceClassifier, config
 from unspool.config import Level
-from unspool.errors import DataError, SettingError, UsageError
+from unspool.errors import DataError, Interrupted, SettingError, UsageError
+from unspool.estimators.wording import in_python, told_in_python
 
 TEXTS = [f"{word} film {n % 3}" for n in range(15) for word in ("fine", "dull")]
 TINY: dict[str, Any] = {"model": "rnn", "hidden": 6, "embedding": 6, "level": "word"}
@@ -157,7 +159,7 @@ def test_a_loaded_estimator_can_be_cloned_and_fitted_to_the_same(given: dict[str
 def test_save_keeps_what_is_there(tmp_path: Path) -> None:
     fitted = SequenceClassifier(model="bow").fit(TEXTS, ["pos", "neg"] * 15)
     (tmp_path / "m").mkdir()
-    with pytest.raises(UsageError, match="exists: choose another folder"):
+    with pytest.raises(UsageError, match=r"exists and .* save to another path, or remove it first with shutil\.rmtree"):
         fitted.save(tmp_path / "m")
     assert not list((tmp_path / "m").iterdir())
 
@@ -179,7 +181,7 @@ def test_vectors_are_read(tmp_path: Path) -> None:
     fitted = SequenceClassifier(**settings, epochs=1, vectors=path, vectors_mode="static").fit(TEXTS, ["a", "b"] * 15)
     assert fitted.predictor_.settings.embedding == 3
     assert fitted.predictor_.vectors == "static"
-    with pytest.raises(SettingError, match="--vectors-mode has no effect without --vectors"):
+    with pytest.raises(SettingError, match=r"^vectors_mode has no effect without vectors$"):
         SequenceClassifier(**TINY, vectors_mode="static").fit(TEXTS, ["a", "b"] * 15)
 
 
@@ -200,7 +202,7 @@ def test_the_example_tells_praise_from_blame(capsys: pytest.CaptureFixture[str])
 
 
 def test_a_setting_without_effect_is_refused_in_fit() -> None:
-    with pytest.raises(SettingError, match="--hidden has no effect on the model 'cnn'"):
+    with pytest.raises(SettingError, match=r"^hidden has no effect on the model 'cnn'"):
         SequenceClassifier(model="cnn", hidden=3).fit(TEXTS, ["a", "b"] * 15)
 
 
@@ -226,3 +228,21 @@ def test_help_loads_neither_torch_nor_sklearn(command: str) -> None:
 def test_the_kinds_of_a_numpy_search_are_settings() -> None:
     found = SequenceClassifier(**{**TINY, "hidden": np.int64(3), "dropout": np.float64(0.1)}, epochs=1)
     assert found.fit(TEXTS, ["a", "b"] * 15).predictor_.settings.hidden == 3
+
+
+@pytest.mark.parametrize(
+    ("command", "library"),
+    [
+        ("--top-k is -1: expected 1", "top_k is -1: expected 1"),
+        ("no effect with one layer: give --layers 2 or more", "no effect with one layer: give layers=2 or more"),
+        ("they cannot have two levels, give --no-joint", "they cannot have two levels, give joint=False"),
+        ("--layer-decay has no effect without --from MODEL", "layer_decay has no effect without start"),
+        ("spared: give more texts, or a file with --validation-data", "spared: give more texts"),
+        ("a - b -- c --- d, x--y", "a - b -- c --- d, x--y"),
+    ],
+)
+def test_messages_of_the_library_name_arguments(command: str, library: str) -> None:
+    assert in_python(command) == library
+    with pytest.raises(Interrupted, match=f"^{re.escape(library)}$") as error, told_in_python():
+        raise Interrupted(command, 15)
+    assert error.value.signal_number == 15

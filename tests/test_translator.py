@@ -37,7 +37,7 @@ def test_its_whole_life(tmp_path: Path) -> None:
     assert again.validation_["bleu"] == translator.validation_["bleu"]
     assert (again.level, again.target_level, again.joint, again.epochs) == ("word", "word", True, 16)
     config.resolve({"task": "translate", "model": "gru"}, again._given())  # its arguments would train it again
-    with pytest.raises(UsageError, match="exists: choose another folder"):
+    with pytest.raises(UsageError, match=r"exists and .* save to another path, or remove it first with shutil\.rmtree"):
         translator.save(tmp_path / "m")
     with pytest.raises(SettingError, match="beams"):
         translator.translate(["a"], beams=0)

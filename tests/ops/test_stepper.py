@@ -172,3 +172,14 @@ def test_the_native_entry_refuses_what_does_not_fit():
             drawing(**call | {name: wrong})
     with pytest.raises(ValueError, match=r"^log_probs:"):
         drawing(zeros(2, 0), uniform, 1.0, tokens, chosen)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_without_a_state_it_begins_with_zeros_as_the_layer_does(cell):
+    layer, x = nn.RECURRENT[cell](3, 5, 2).eval(), torch.randn(4, 3)
+    with torch.no_grad():
+        wanted, wanted_state = layer.step(x, None)
+    for y, after in (layer.stepper()(x.numpy(), None), layer.stepper()(x.numpy())):
+        np.testing.assert_allclose(y, wanted.numpy(), rtol=1e-5, atol=1e-6)
+        for found, part in zip(after, parts_of(wanted_state), strict=True):
+            np.testing.assert_allclose(found, part.numpy(), rtol=1e-5, atol=1e-6)

@@ -412,3 +412,25 @@ def test_all_damaged_is_refused_and_nothing_touched(toy: Any, tmp_path: Path) ->
         toy(tmp_path / "c").resume(told.append)
     assert len(told) == 2
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
+
+
+@pytest.mark.parametrize("moment", ["validation", "saving"])
+def test_an_epoch_that_the_time_leaves_no_step_for_is_none(
+    toy: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    class Slow(Callback):
+        def on_validation(self, standing: Any, figures: Any, *, best: bool) -> None:
+            clock.now += 1000 * (standing.epoch == 2 and moment == "validation")
+
+    def save(*arguments: Any) -> None:
+        clock.now += 1000 * (trainer.progress.epoch == 2 and moment == "saving")
+        kept(*arguments)
+
+    clock, kept = Clock(monkeypatch), trainer_module.checkpoint.save
+    monkeypatch.setattr(trainer_module.checkpoint, "save", save)
+    log = MetricsLog(tmp_path / "log.jsonl")
+    trainer = clock.trainer(toy, [1.0], 1.0, 500.0, folder=tmp_path / "c", epochs=1000, patience=1000)
+    trainer.callbacks = (log, Slow())
+    progress = trainer.fit()
+    assert (progress.epoch, progress.step, trainer.data.validated) == (2, 6, 2)
+    assert len(log_rows(tmp_path / "log.jsonl")) == 2 and trainer.ended_by_time

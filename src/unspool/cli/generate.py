@@ -95,7 +95,7 @@ def generate(
     how = Sampling(temperature, top_k, top_p, repetition_penalty, seed)
     if interactive:
         if not sys.stdin.isatty():
-            raise UsageError("--interactive needs a terminal: its input is none")
+            raise UsageError("--interactive needs a terminal to ask on: standard input is not a terminal")
         if json or samples > 1 or stop is not None or how != Sampling(0.8, seed=seed):
             raise UsageError(
                 "--interactive asks for each token: it goes without --json, --stop, --samples and the flags of sampling"

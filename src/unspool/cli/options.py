@@ -63,7 +63,8 @@ class ReadFlags:
     text_column
         Column of the texts: a name, or a number from 1.
     label_column
-        Column of the labels: a name, or a number from 1.
+        Column of the labels: a name, or a number from 1. A language model trained with it writes by label (unspool
+        generate --label).
     separator
         comma, tab, semicolon or pipe.
     header

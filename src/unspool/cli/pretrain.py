@@ -57,6 +57,6 @@ def pretrain(
     bar, folder = ProgressBar(stderr_console()), out or run.free_folder(Path(data))
     with told_by_file(config, from_file, settings):
         given = {**generate.read_as_classifier(paths, options, given, note), **given}
-        request = Request(paths[0], given, options, held_out, more=tuple(paths[1:]))
+        request = Request(paths[0], given, options, held_out, more=tuple(paths[1:]), unlabelled=True)
         finished = run.start(request, folder, callbacks=(bar,), notice=note, started=started)
     tell(finished, json=json)

@@ -13,6 +13,7 @@ from sklearn.exceptions import NotFittedError
 
 from unspool import config, predictors
 from unspool.errors import ModelFileError, UsageError, shorten
+from unspool.estimators.wording import in_python, told_in_python
 from unspool.predictors import Predictor
 from unspool.tasks import TASKS
 from unspool.tasks import start as starts
@@ -38,10 +39,14 @@ class Estimator:
         """Publish a model folder that the commands and `load` read. UsageError when the folder exists."""
         predictor, folder = self._fitted(), Path(path)
         if folder.exists():
-            raise UsageError(f"{shorten(folder, 300)} exists: choose another folder")
+            raise UsageError(
+                f"{shorten(folder, 300)} exists and is not written over: save to another path, or remove it first with "
+                "shutil.rmtree"
+            )
         predictors.save(predictor, folder, TASKS[self.task].make_readme(folder.name, predictor.card))
 
     @classmethod
+    @told_in_python()
     def load(cls, path: str | Path) -> Self:
         """A fitted estimator from a model folder, whose labels are strings. ModelFileError as `predictors.load`."""
         loaded = predictors.load(Path(path))
@@ -51,6 +56,7 @@ class Estimator:
         estimator._take(loaded, loaded.card.get("validation", {}), loaded.card.get("baseline", {}))
         return estimator
 
+    @told_in_python()
     def _train(self, prepare: Callable[[Notice], Any], data: str, *, verbose: bool = False) -> None:
         """Train on what `prepare` gives; the minutes of the settings count from here. data: its name on the card."""
         task, started, notice = TASKS[self.task], time.monotonic(), _note if verbose else _quiet
@@ -105,4 +111,4 @@ def _quiet(_line: str) -> None:
 
 def _note(line: str) -> None:
     """One line to stderr."""
-    sys.stderr.write(line + "\n")
+    sys.stderr.write(in_python(line) + "\n")

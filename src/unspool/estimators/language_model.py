@@ -12,6 +12,7 @@ from unspool.decoding.sampling import Sampling
 from unspool.errors import DataError, UsageError
 from unspool.estimators import inputs
 from unspool.estimators.base import Estimator
+from unspool.estimators.wording import told_in_python
 from unspool.tasks.generate import fitting
 from unspool.text.readers import Documents
 
@@ -39,17 +40,18 @@ class LanguageModel(Estimator):
         self.start, self.settings = start, settings
 
     def fit(self, texts: str | Iterable[str], labels: Iterable[str] | None = None) -> Self:
-        """Learn one running text, or documents, which may have labels. DataError when they hold too little."""
-        running = isinstance(texts, str)
-        given = [texts] if isinstance(texts, str) else inputs.texts(texts, "texts")
+        """Learn one running text, a string or a list with one, or documents, which may have labels. DataError when they
+        hold too little."""
+        given = _texts(texts)
         named = None if labels is None else inputs.texts(labels, "labels")
-        documents = Documents.of(given, named, running=running)
+        documents = Documents.of(given, named, running=len(given) == 1)
         self._train(
             lambda notice: fitting.prepare(documents, self.settings, start=self._start(), notice=notice),
             "texts given to fit",
         )
         return self
 
+    @told_in_python()
     def generate(
         self,
         prompt: str = "",
@@ -71,9 +73,11 @@ class LanguageModel(Estimator):
         ids, _ = self._fitted().prompt_ids(prompt, label)
         return "".join(token.text for (token,) in self._fitted().generate(ids, how, length) if token)
 
-    def score(self, texts: Iterable[str], labels: Iterable[str] | None = None) -> float:
-        """Mean log-probability of a token of the texts, in nats, each read from its start; higher is better."""
-        given = inputs.texts(texts, "texts")
+    @told_in_python()
+    def score(self, texts: str | Iterable[str], labels: Iterable[str] | None = None) -> float:
+        """Mean log-probability of a token of one text or several, in nats, each read from its start: at most 0, and
+        higher is better; exp(-score) is the perplexity."""
+        given = _texts(texts)
         named = None if labels is None else inputs.texts(labels, "labels")
         if named is not None and len(named) != len(given):
             raise DataError(f"there are {len(given):,} texts but {len(named):,} labels")
@@ -85,3 +89,8 @@ class LanguageModel(Estimator):
     @classmethod
     def _arguments(cls, _loaded: Any) -> dict[str, Any]:
         return {}
+
+
+def _texts(texts: str | Iterable[str]) -> list[str]:
+    """One text or several as a list, checked."""
+    return inputs.texts([texts] if isinstance(texts, str) else texts, "texts")

@@ -46,6 +46,7 @@ class Stepper:
         assert core is not None
         self._native = core.Stepper()
         self._memory = layout.has_memory
+        self._states = len(layout.states), len(layers), layers[0]["weight_hh"].shape[1]
         name = kernel_name(layout, nonlinearity, reset_after)
         table = vectors is not None and len(vectors) * len(layers[0]["weight_ih"]) <= _LARGEST_TABLE
         self._vectors = None if vectors is None or table else vectors.detach().numpy().copy()
@@ -57,15 +58,18 @@ class Stepper:
         self.outputs = len(products[-1][0]) if products else layers[-1]["weight_hh"].shape[1]
 
     def __call__(
-        self, x: Floats | Int64, state: Sequence[Floats], *, log_softmax: bool = False
+        self, x: Floats | Int64, state: Sequence[Floats] | None = None, *, log_softmax: bool = False
     ) -> tuple[Floats, tuple[Floats, ...]]:
-        """x (B, I), or tokens (B,) int64 with `vectors`, and the state's parts (layers, B, H) → (y (B, O), the parts
-        after the step), dense float32.
+        """x (B, I), or tokens (B,) int64 with `vectors`, and the state's parts (layers, B, H), 0 when it is None → (y
+        (B, O), the parts after the step), dense float32.
 
         log_softmax: of y, over O. Raises ValueError or TypeError for a shape, a type or a token that does not fit.
         """
         if self._vectors is not None:
             x = self._vectors[x]
+        if state is None:
+            count, layers, width = self._states
+            state = [np.zeros((layers, len(x), width), np.float32)] * count  # they are read only
         y = np.empty((len(x), self.outputs), np.float32)
         after = tuple(np.empty(part.shape, np.float32) for part in state)
         c, new_c = (state[1], after[1]) if self._memory else (None, None)

@@ -35,6 +35,7 @@ class Request:
         more: further files of the data, for tasks that take several.
         search: whether half of the minutes go into finding settings.
         start: a trained model to start from, or None.
+        unlabelled: whether labels are left unread on purpose; of those that are seen nothing is said then.
     """
 
     data: Path
@@ -45,6 +46,7 @@ class Request:
     more: tuple[Path, ...] = ()
     search: bool = False
     start: Path | None = None
+    unlabelled: bool = False
 
     @property
     def paths(self) -> tuple[Path, ...]:

@@ -57,8 +57,13 @@ class Encoder:
         """The id a document begins with; DataError for a label that was not seen in training."""
         if label is None:
             return START
+        if not self.labels:
+            raise DataError(
+                f"the model was trained without labels and cannot write by {shorten(label)!r}: train it with "
+                "--label-column, or leave the label out"
+            )
         if label not in self.labels:
-            known = ", ".join(shorten(name, 30) for name in list(self.labels)[:20]) or "none"
+            known = ", ".join(shorten(name, 30) for name in list(self.labels)[:20])
             raise DataError(f"the model knows no label {shorten(label)!r}; it knows: {known}")
         return self.labels[label]
 

@@ -140,7 +140,10 @@ class Trainer:
             self._poll(stop)
             if self.folder and time.monotonic() - self._saved_at > CHECKPOINT_SECONDS:
                 self._save()
-        self._validate(stop, cut=self.progress.position < len(order))
+        if self.progress.position == 0 and self.progress.epoch > 0:  # saving took the time of the next step
+            self.progress.finished = True
+        else:
+            self._validate(stop, cut=self.progress.position < len(order))
         self._poll(stop)
 
     def _step(self, rows: Any) -> None:
@@ -214,6 +217,7 @@ class Trainer:
         progress.position, progress.loss_sum = 0, 0.0
         self._count_time()
         self._tell("on_validation", progress, figures, best=better)
+        progress.finished |= self._out_of_time()  # what the watchers do takes time, too
         if self.folder:
             self._save()
 

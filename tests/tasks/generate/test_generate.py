@@ -568,8 +568,11 @@ def test_nothing_is_made_once_every_sample_has_stopped(
         (("--top-k", 0), "--top-k is 0"),
         (("--prompt", "🌩🌩"), "knows nothing of the prompt"),
         (("--prompt", "a", "--random-word"), "give --prompt or --random-word, not both"),
-        (("--label", "x"), "knows no label 'x'; it knows: none"),
-        (("--interactive",), "--interactive needs a terminal"),
+        (
+            ("--label", "x"),
+            "the model was trained without labels and cannot write by 'x': train it with --label-column",
+        ),
+        (("--interactive",), "--interactive needs a terminal to ask on: standard input is not a terminal"),
         (("--stop", ""), "--stop is empty"),
     ],
 )
@@ -695,3 +698,18 @@ def test_what_the_recipe_changes_is_said() -> None:
     corpus = Documents.of(["to be or not to be, that is the question\n" * 400], running=True)
     fitting.prepare(corpus, {"level": "word"}, notice=notices.append)
     assert any(line.startswith("recipe     for words: --embedding 256") and "--tied" in line for line in notices)
+
+
+def test_a_column_of_labels_that_is_not_read_is_told_with_its_flag(tmp_path: Path) -> None:
+    table, lines = tmp_path / "ab.csv", tmp_path / "ab.jsonl"
+    rows = [(f"the {word} sat {k}", word) for k in range(40) for word in ("cat", "dog")]
+    table.write_text("text,label\n" + "".join(f"{text},{label}\n" for text, label in rows))
+    lines.write_text("".join(json.dumps({"text": text, "my kind": label}) + "\n" for text, label in rows))
+    first = generate.read(Request(table, TINY)).notes[0]
+    assert first.endswith("columns: text 'text'; not read: 'label' (--label-column label: write by label)")
+    assert "(--label-column 'my kind': write by label)" in generate.read(Request(lines, TINY)).notes[0]
+    assert "write by label" not in generate.read(Request(table, TINY, unlabelled=True)).notes[0]
+    assert "write by label" not in generate.read(Request(table, TINY, ReadOptions(label_column="label"))).notes[0]
+    plain = tmp_path / "plain.csv"
+    plain.write_text("text,id\n" + "".join(f"{text},{number}\n" for number, (text, _) in enumerate(rows)))
+    assert "write by label" not in generate.read(Request(plain, TINY)).notes[0]

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from unspool.errors import DataError, SettingError
+from unspool.errors import DataError, SettingError, shorten
 from unspool.predictors import GeneratorPredictor
 from unspool.tasks import start as starts
 from unspool.tasks.base import Input, Notice, Request
@@ -54,7 +56,11 @@ def read(request: Request) -> Input[Documents]:
     if request.vectors is not None:
         raise SettingError("--vectors has no effect on the task 'generate': leave it out")
     validation = read_documents(request.validation, request.read) if request.validation else None
-    return Input(_together(request.paths, request.read), validation)
+    data = _together(request.paths, request.read)
+    if data.labelling is not None and not request.unlabelled:
+        hint = f"(--label-column {shlex.quote(shorten(data.labelling, 40))}: write by label)"
+        data = replace(data, notes=(f"{data.notes[0]} {hint}", *data.notes[1:]))
+    return Input(data, validation)
 
 
 def read_as_classifier(

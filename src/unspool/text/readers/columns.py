@@ -23,11 +23,13 @@ Rows = Sequence[Sequence[str]]
 
 @dataclass(frozen=True)
 class Columns:
-    """Positions from 0. label is None when only texts are wanted. note says what was chosen."""
+    """Positions from 0. label is None when only texts are wanted; then `labelling` names a column that looks like
+    labels. note says what was chosen."""
 
     text: int
     label: int | None
     note: str
+    labelling: str | None = None
 
 
 def choose(origin: str, names: Sequence[str] | None, rows: Rows, options: ReadOptions, want_label: bool) -> Columns:
@@ -49,13 +51,14 @@ def choose(origin: str, names: Sequence[str] | None, rows: Rows, options: ReadOp
         raise _not_found(origin, "text" if text is None else "label", names, width)
     if text == label:
         raise DataError(f"{origin}: the text and the label cannot be the same column, {_title(names, text)}")
+    labelling = None
     if not want_label:
-        label = None
+        labelling, label = _labelling(names, rows, width, text), None
     _refuse_doubled(origin, names, [text] if label is None else [text, label])
     chosen = f"text {_title(names, text)}" + (f", label {_title(names, label)}" if label is not None else "")
     others = [_title(names, column) for column in range(width) if column not in (text, label)]
     left = f"; not read: {', '.join(others[:5])}{', …' if len(others) > 5 else ''}" if others else ""
-    return Columns(text, label, f"columns: {chosen}{left}")
+    return Columns(text, label, f"columns: {chosen}{left}", labelling)
 
 
 def known_name(cell: str) -> bool:
@@ -110,6 +113,16 @@ def _label_by_values(rows: Rows, width: int, text: int) -> int | None:
         candidate = (len(distinct) == 1, len(distinct), column)
         best = candidate if best is None else min(best, candidate)
     return best[2] if best else None
+
+
+def _labelling(names: Sequence[str] | None, rows: Rows, width: int, text: int) -> str | None:
+    """A column beside the text that looks like labels, as it can be asked for: its name, or its number from 1."""
+    column = _by_name(names, LABEL_NAMES, text)
+    if column is None:
+        column = _label_by_values(rows, width, text)
+    if column is None:
+        return None
+    return str(column + 1) if names is None or list(names).count(names[column]) > 1 else names[column]
 
 
 def _refuse_doubled(origin: str, names: Sequence[str] | None, chosen: Sequence[int]) -> None:

@@ -38,7 +38,7 @@ class Documents:
 
     pieces: gives a new pass over them. running: whether they are running text (files), not rows of a table.
     characters: in all. labels: distinct, sorted; empty when the documents have none. notes: what was detected.
-    fingerprint: SHA-256 of the data, "" when unknown.
+    fingerprint: SHA-256 of the data, "" when unknown. labelling: a column, not read, that looks like labels, or None.
     """
 
     pieces: Callable[[], Iterator[Piece]]
@@ -47,6 +47,7 @@ class Documents:
     labels: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     fingerprint: str = ""
+    labelling: str | None = None
 
     @classmethod
     def of(cls, texts: Iterable[str], labels: Iterable[str] | None = None, *, running: bool = False) -> Documents:
@@ -78,7 +79,8 @@ def read_documents(path: Path | str, options: ReadOptions | None = None) -> Docu
     if table is None:
         return _read_files([Path(path)], None, options)
     texts = read_texts(path, options)
-    return replace(Documents.of(filter(None, texts.texts)), notes=texts.notes, fingerprint=fingerprint)
+    documents = Documents.of(filter(None, texts.texts))
+    return replace(documents, notes=texts.notes, fingerprint=fingerprint, labelling=texts.labelling)
 
 
 def blocks(source: Source, found: Survey) -> Iterator[str]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from unspool.errors import DataError, shorten
-from unspool.text.readers.columns import choose
+from unspool.text.readers.columns import Columns, choose
 from unspool.text.readers.options import ReadOptions
 
 SAMPLE = 1000
@@ -39,8 +39,8 @@ def objects(origin: str, lines: Iterable[str]) -> Iterator[tuple[int, dict[str, 
 
 def find_fields(
     origin: str, sample: list[dict[str, Any]], options: ReadOptions, want_label: bool
-) -> tuple[str, str | None, str]:
-    """The name of the text field, of the label field (None unless wanted), and a note."""
+) -> tuple[str, str | None, Columns]:
+    """The name of the text field, of the label field (None unless wanted), and what was chosen."""
     if not sample:
         raise DataError(f"{origin} holds no rows")
     names = list(dict.fromkeys(name for one in sample for name in one))
@@ -49,7 +49,7 @@ def find_fields(
         raise DataError(f"{origin}: its objects have no fields")
     columns = choose(origin, names, rows, options, want_label)
     label = None if columns.label is None else names[columns.label]
-    return names[columns.text], label, columns.note
+    return names[columns.text], label, columns
 
 
 def text_of(origin: str, line: int, found: dict[str, Any], field: str) -> str:

@@ -124,7 +124,7 @@ def _read_table(source: Source, found: Survey, options: ReadOptions) -> tuple[It
 
 def _read_jsonl(source: Source, found: Survey, options: ReadOptions) -> tuple[Iterable[Example], str]:
     first = [one for _, one in islice(jsonl.objects(source.name, lines(source, found)), jsonl.SAMPLE)]
-    text, label, note = jsonl.find_fields(source.name, first, options, want_label=True)
+    text, label, columns = jsonl.find_fields(source.name, first, options, want_label=True)
 
     def examples() -> Iterator[Example]:
         for line, one in jsonl.objects(source.name, lines(source, found)):
@@ -134,7 +134,7 @@ def _read_jsonl(source: Source, found: Survey, options: ReadOptions) -> tuple[It
                 jsonl.text_of(source.name, line, one, text),
             )
 
-    return examples(), f"format: JSON lines; {note}"
+    return examples(), f"format: JSON lines; {columns.note}"
 
 
 def read_examples(kind: str, source: Source, found: Survey, options: ReadOptions) -> tuple[Iterable[Example], str]:

@@ -18,10 +18,12 @@ from unspool.text.readers.tables import unlimited_fields
 
 @dataclass(frozen=True)
 class Texts:
-    """texts in the order of the file; notes: what was detected."""
+    """texts in the order of the file; notes: what was detected; labelling: a column beside them that looks like
+    labels, None where there is none."""
 
     texts: list[str]
     notes: tuple[str, ...]
+    labelling: str | None = None
 
 
 def read_texts(path: Path | str, options: ReadOptions | None = None) -> Texts:
@@ -48,8 +50,8 @@ def _read_source(source: Source, options: ReadOptions) -> Texts:
         if kind == "text":
             texts = _plain(source, found)
             return Texts(texts, ("format: one text a line", found.note, *_labels_seen(texts)))
-        taken, note = _column(source, found, options, kind)
-        return Texts(list(taken), (note, found.note))
+        taken, note, labelling = _column(source, found, options, kind)
+        return Texts(list(taken), (note, found.note), labelling)
 
 
 def _plain(source: Source, found: Survey) -> list[str]:
@@ -66,22 +68,23 @@ def _labels_seen(texts: list[str]) -> Iterable[str]:
         yield f"most lines begin with {PREFIX}, which is read as text: --format fasttext leaves it out"
 
 
-def _column(source: Source, found: Survey, options: ReadOptions, kind: str) -> tuple[Iterable[str], str]:
+def _column(source: Source, found: Survey, options: ReadOptions, kind: str) -> tuple[Iterable[str], str, str | None]:
     if kind == "jsonl":
         return _json_texts(source, found, options)
     if kind in ("csv", "tsv"):
         return _table_texts(source, found, options)
     examples, note = read_examples(kind, source, found, options)
-    return (text for _, _, text in examples), note
+    return (text for _, _, text in examples), note, None
 
 
-def _table_texts(source: Source, found: Survey, options: ReadOptions) -> tuple[Iterable[str], str]:
+def _table_texts(source: Source, found: Survey, options: ReadOptions) -> tuple[Iterable[str], str, str | None]:
     rows, columns, note = table_rows(source, found, options, want_label=False)
-    return (fields[columns.text] for _, fields in rows), note
+    return (fields[columns.text] for _, fields in rows), note, columns.labelling
 
 
-def _json_texts(source: Source, found: Survey, options: ReadOptions) -> tuple[Iterable[str], str]:
+def _json_texts(source: Source, found: Survey, options: ReadOptions) -> tuple[Iterable[str], str, str | None]:
     first = [one for _, one in islice(jsonl.objects(source.name, lines(source, found)), jsonl.SAMPLE)]
-    field, _, note = jsonl.find_fields(source.name, first, options, want_label=False)
+    field, _, columns = jsonl.find_fields(source.name, first, options, want_label=False)
     rows = jsonl.objects(source.name, lines(source, found))
-    return (jsonl.text_of(source.name, line, one, field) for line, one in rows), f"format: JSON lines; {note}"
+    texts = (jsonl.text_of(source.name, line, one, field) for line, one in rows)
+    return texts, f"format: JSON lines; {columns.note}", columns.labelling
