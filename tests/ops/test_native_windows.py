@@ -13,7 +13,10 @@ from unspool import native
 from unspool.ops import compiled_windows
 from unspool.ops.convolution import window_conv
 
-pytestmark = pytest.mark.skipif(native.core() is None, reason="the compiled core is not in use")
+pytestmark = [
+    pytest.mark.skipif(native.core() is None, reason="the compiled core is not in use"),
+    pytest.mark.usefixtures("target"),
+]
 
 Answer = Callable[..., Tensor]
 SHAPES = [
@@ -33,15 +36,6 @@ def make(rows: int, steps: int, width: int, filters: int, size: int, fill: float
     x.masked_fill_((torch.arange(steps) >= lengths[:, None])[..., None], fill)
     weight = torch.randn(filters, size, width, generator=generator) / (size * width) ** 0.5
     return x, lengths, weight, torch.randn(filters, generator=generator)
-
-
-@pytest.fixture(params=["avx512", "avx2", "scalar"], autouse=True)
-def isa(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("UNSPOOL_ISA", request.param)
-    try:
-        native.core()
-    except ValueError:
-        pytest.skip(f"this CPU has no {request.param}")
 
 
 def answer_and_gradients(parts: tuple[Tensor, ...], answer: Answer = compiled_windows.answers) -> tuple[Tensor, ...]:
