@@ -73,30 +73,67 @@ def runner(layer: nn.Module, x: torch.Tensor, train: bool, *, packed: bool = Fal
 
 
 class TorchTextConv(nn.Module):
-    """Kim's network as torch has it: a convolution a region size, relu, max over time."""
+    """Kim's network as torch has it: a convolution a region size, relu, max or mean over time."""
 
-    def __init__(self, width: int, filters: int) -> None:
+    def __init__(self, width: int, filters: int, pooling: str) -> None:
         super().__init__()
         self.layers = nn.ModuleList(nn.Conv1d(width, filters, size) for size in (3, 4, 5))
+        self.pool = {"max": torch.amax, "mean": torch.mean}[pooling]
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         turned = x.transpose(1, 2)
-        return torch.cat([layer(turned).relu().amax(2) for layer in self.layers], 1)
+        return torch.cat([self.pool(layer(turned).relu(), 2) for layer in self.layers], 1)
 
 
-def text_conv_case(train: bool) -> Case:
-    """TextCNN 3, 4, 5 x 100 on B 64, T 235, E 100; the backward pass visits winners only and is not counted."""
+def text_conv_case(train: bool, pooling: str = "max") -> Case:
+    """TextCNN 3, 4, 5 x 100 on B 64, T 235, E 100; the backward pass of the maximum visits winners only and is not
+    counted."""
     rows, steps, width, filters = 64, 235, 100, 100
     gflop = 2 * rows * width * filters * sum(k * (steps - k + 1) for k in (3, 4, 5)) / 1e9
+    gflop *= 3 if train and pooling == "mean" else 1
 
     def runs(_: ExitStack) -> dict[str, Run]:
         x = torch.randn(rows, steps, width, requires_grad=train)
-        pair = {"ours": ours.TextConv(width, filters), "other": TorchTextConv(width, filters)}
+        pair = {
+            "ours": ours.TextConv(width, filters, pooling=pooling),
+            "other": TorchTextConv(width, filters, pooling),
+        }
         return {side: runner(layer, x, train) for side, layer in pair.items()}
 
-    return Case(
-        f"text-conv {'train' if train else 'infer'} B{rows} T{steps} E{width} F3x{filters}", gflop, "torch", runs
-    )
+    kind = f"{pooling} " * (pooling != "max") + ("train" if train else "infer")
+    return Case(f"text-conv {kind} B{rows} T{steps} E{width} F3x{filters}", gflop, "torch", runs)
+
+
+class TorchStackedConv(nn.Sequential):
+    """The lecture's conv(128, 5) + pool(5) three times, the last over all that is left."""
+
+    def __init__(self, width: int, filters: int) -> None:
+        stages = [
+            part
+            for entering in (width, filters)
+            for part in (nn.Conv1d(entering, filters, 5), nn.ReLU(), nn.MaxPool1d(5, ceil_mode=True))
+        ]
+        super().__init__(*stages, nn.Conv1d(filters, filters, 5), nn.ReLU())
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y: torch.Tensor = super().forward(x.transpose(1, 2))
+        return y.amax(2)
+
+
+def stacked_conv_case(train: bool) -> Case:
+    """The stacked network on B 64, T 1000, E 100; the last stage's backward pass is not counted."""
+    rows, steps, width, filters = 64, 1000, 100, 128
+    first, second, last = 996, 196, 36  # windows
+    full = width * first + filters * second
+    gflop = 2 * rows * 5 * filters * (full * (3 if train else 1) + filters * last) / 1e9
+
+    def runs(_: ExitStack) -> dict[str, Run]:
+        x = torch.randn(rows, steps, width, requires_grad=train)
+        pair = {"ours": ours.StackedConv(width, filters), "other": TorchStackedConv(width, filters)}
+        return {side: runner(layer, x, train) for side, layer in pair.items()}
+
+    kind = "train" if train else "infer"
+    return Case(f"text-conv stacked {kind} B{rows} T{steps} E{width} F{filters}", gflop, "torch", runs)
 
 
 def bidirectional_case(against: str) -> Case:
@@ -155,6 +192,10 @@ CASES = (
     layer_case("lstm", SHAPES[1], against="our lstm", layer_norm=True),
     text_conv_case(train=True),
     text_conv_case(train=False),
+    text_conv_case(train=True, pooling="mean"),
+    text_conv_case(train=False, pooling="mean"),
+    stacked_conv_case(train=True),
+    stacked_conv_case(train=False),
     bidirectional_case("torch"),
     bidirectional_case("onnxruntime"),
     streaming_case("torch"),
