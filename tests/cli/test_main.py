@@ -143,6 +143,18 @@ def test_every_command_is_explained_in_code_and_readme(name: str) -> None:
     assert f"unspool {name}" in README.read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize("name", ["predict", "evaluate"])
+def test_what_a_command_says_of_a_language_model_is_explained(name: str) -> None:
+    explained = inspect.getdoc(FUNCTIONS[name]) or ""
+    wanted = {
+        "predict": ("surprise", "`tokens`", "`nats`", "`nats_per_token`"),
+        "evaluate": ("`nats_per_token`", "`perplexity`", "`bits_per_byte`", "`tokens`", "`unknown_rate`"),
+    }
+    assert "language model" in explained and all(word in explained for word in wanted[name])
+    (row,) = [line for line in README.read_text(encoding="utf-8").splitlines() if f"| `unspool {name} " in line]
+    assert "of a language model" in row
+
+
 @pytest.mark.parametrize("function", [data.list_corpora, data.get])
 def test_the_data_commands_are_explained(function: Any) -> None:
     assert inspect.getdoc(function)

@@ -11,6 +11,10 @@ from unspool.cli.output import note, result, result_json
 def evaluate(model: Path, data: str, *more: str, json: bool = False, read: ReadFlags | None = None) -> None:
     """Measure a model on data with the answers.
 
+    Of a classifier: accuracy with its interval, macro F1, log loss, calibration, every label and the confusion. Of a
+    tagger: accuracy, and F1 of spans where tags write spans. Of a translator: BLEU and chrF. Of a language model, on
+    any text: nats per token, perplexity (its exponential), bits per byte, and the share of unknown tokens.
+
     Parameters
     ----------
     model
@@ -20,7 +24,8 @@ def evaluate(model: Path, data: str, *more: str, json: bool = False, read: ReadF
     more
         Further files, for tasks that take several.
     json
-        One JSON object on stdout.
+        One JSON object on stdout; of a language model `nats_per_token`, `perplexity`, `bits_per_byte`, `tokens` and
+        `unknown_rate`.
     """
     from unspool import corpora, predictors
     from unspool.tasks import TASKS

@@ -22,7 +22,10 @@ def predict(
     read: ReadFlags | None = None,
 ) -> None:
     """Answer each text in one line, in order: a classifier with the label and its probability, a
-    tagger with token/TAG.
+    tagger with token/TAG, a translator with the translation.
+
+    A language model answers with the mean surprise of the tokens, then a tab and every token:surprise. The surprise
+    of a token is the negative logarithm of its probability after all before it, in nats: 0 for what is certain.
 
     Parameters
     ----------
@@ -33,7 +36,8 @@ def predict(
     input
         File with one text a line, or a table; - is standard input.
     json
-        One JSON object a line, with all there is to tell: of a classifier, the probabilities of all labels.
+        One JSON object a line, with all there is to tell: of a classifier, the probabilities of all labels; of a
+        language model `tokens`, the surprise of each in `nats`, and the mean, `nats_per_token`.
     """
     from unspool import predictors
     from unspool.tasks import TASKS

@@ -51,7 +51,9 @@ def train(
         TOML file of settings; flags go before it.
     start
         A trained model whose weights training begins with: one of the same task, or a language model for a classifier.
-        New words and labels join its own.
+        New words and labels join its own; but no words where tokens are bytes or byte pairs, of which new words are
+        made, nor in a language model with an adaptive softmax (--adaptive, usual above 40,000 kinds of tokens), to
+        which they stay unknown.
     search
         Find settings first: half of the --minutes go into trials, the other half into training with the best. What
         is given is not changed. Needs Optuna: python -m pip install 'unspool[search]'.

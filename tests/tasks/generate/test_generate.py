@@ -394,17 +394,15 @@ def test_a_random_word_is_whole(finished: run.Finished) -> None:
     assert sum(word in known for word in words) > 30  # the others the model made up of its letters
 
 
-@pytest.mark.parametrize(("level", "rows", "epochs"), [("word", 8, 12), ("bpe", 2, 30), ("byte", 8, 16)])
-def test_a_random_word_of_every_level(level: str, rows: int, epochs: int) -> None:
-    prepared = fitting.prepare(
-        Documents.of([TEXT], running=True), {**TINY, "level": level, "epochs": epochs, "batch_size": rows}
-    )
-    model = fitting.fit(prepared).predictor
+@pytest.mark.parametrize(("level", "epochs", "least"), [("word", 1, 20), ("bpe", 12, 2), ("byte", 12, 10)])
+def test_a_random_word_of_every_level(level: str, epochs: int, least: int) -> None:
+    """`least` of 20 stand in the text: the more, the better the model has learned to spell."""
+    given = {**TINY, "level": level, "epochs": epochs}
+    model = fitting.fit(fitting.prepare(Documents.of([TEXT], running=True), given)).predictor
     words = [model.random_word(seed) for seed in range(20)]
-    assert all(word.isalpha() for word in words) and len(set(words)) > 2
+    assert all(len(word) > 1 and word.isalpha() for word in words) and len(set(words)) > 4
     known = set(TEXT.replace(".", "").split())
-    assert sum(word in known for word in words) > 12
-    assert level != "word" or set(words) <= known
+    assert sum(word in known for word in words) >= least
 
 
 def test_a_random_word_begins_as_the_documents_of_the_label_do() -> None:
