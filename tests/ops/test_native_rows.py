@@ -93,7 +93,7 @@ def test_a_few_rows_equal_the_same_rows_in_a_batch(plain, make_case):
         for few in (2, 3, 4):
             assert same(alone, [part[:1] for part in part_of(case, slice(row, row + few))])
         for mine, theirs in zip(alone, whole, strict=True):
-            scale = max(1.0, *theirs[row].abs().flatten().tolist())  # relu is not bounded
+            scale = max([1.0, *theirs[row].abs().flatten().tolist()])  # relu is not bounded
             torch.testing.assert_close(mine[0], theirs[row], rtol=0, atol=2e-6 * scale)
 
 
