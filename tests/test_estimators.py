@@ -19,7 +19,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline
 
 import unspool
-from unspool import SequenceClassifier, config
+from unspool import SequenceClassifier, config, native
 from unspool.config import Level
 from unspool.errors import DataError, Interrupted, SettingError, UsageError
 from unspool.estimators.wording import in_python, told_in_python
@@ -50,6 +50,16 @@ def test_clone_pipeline_and_search() -> None:
 def test_the_same_seed_gives_the_same_answers() -> None:
     fitted = [SequenceClassifier(**TINY, epochs=1, dropout=0.3).fit(TEXTS, ["a", "b"] * 15) for _ in range(2)]
     assert np.array_equal(fitted[0].predict_proba(TEXTS), fitted[1].predict_proba(TEXTS))
+
+
+@pytest.mark.parametrize("model", ["lstm", "cnn", "cnn-gru"])
+def test_a_whole_model_answers_alike_without_the_core(model: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings: dict[str, Any] = {"model": model, "embedding": 6, "level": "word", "learning_rate": 0.02, "epochs": 3}
+    classifier = SequenceClassifier(**settings).fit(TEXTS, ["a", "b"] * 15)
+    found = classifier.predict_proba(TEXTS)
+    monkeypatch.setattr(native, "_native", None)
+    monkeypatch.setattr(native, "_missed", True)  # it has been told
+    assert np.abs(classifier.predict_proba(TEXTS) - found).max() <= 1e-5
 
 
 def test_arguments_are_the_settings() -> None:

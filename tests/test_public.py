@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -137,6 +138,21 @@ def test_backend_tells_why_it_is_off(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("UNSPOOL_ISA")
     monkeypatch.setattr(native, "_native", None)
     assert "install again with a C++ compiler" in native.backend()
+
+
+def test_a_missing_core_is_told_once(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    older = SimpleNamespace(version=lambda: "0.0.0")
+    for module, words in ((None, "install again with a C++ compiler present"), (older, "compiled for 0.0.0")):
+        monkeypatch.setattr(native, "_native", module)
+        monkeypatch.setattr(native, "_missed", False)
+        caplog.clear()
+        monkeypatch.setenv("UNSPOOL_ISA", "off")
+        assert native.core() is None
+        assert not caplog.records  # that was asked for
+        monkeypatch.delenv("UNSPOOL_ISA")
+        assert [native.core() for _ in range(3)] == [None] * 3
+        (record,) = caplog.records
+        assert words in record.getMessage()
 
 
 def test_output_that_cannot_be_written_is_one_sentence() -> None:

@@ -1,12 +1,14 @@
 """Finds the compiled core, or says why it is not in use.
 
-`UNSPOOL_ISA` forces an instruction set (`scalar`, `avx2`, `avx512`; default: the best present); `off` turns the core
-off. Without it every layer takes torch's fused operation or the plain definition in `ops/reference.py`, with the same
-answers.
+`UNSPOOL_ISA` forces an instruction set (`scalar`, `avx2`, `avx512`, `neon`; default: the best present); `off` turns the
+core off. Without it every layer takes torch's fused operation or the plain definition in `ops/reference.py`, with the
+same answers; unless it was turned off, that is logged once, as a warning: a line on stderr where nobody has set up
+logging, as in the command.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 from types import ModuleType
 
@@ -21,6 +23,7 @@ except ImportError:
 
 
 _told = ""  # the value of UNSPOOL_ISA that the core was last told
+_missed = False  # whether it has been told that there is no core
 
 
 def core() -> ModuleType | None:
@@ -30,7 +33,10 @@ def core() -> ModuleType | None:
     """
     global _told
     wanted = os.environ.get("UNSPOOL_ISA", "")
-    if _native is None or wanted == "off" or _native.version() != _version.__version__:
+    if wanted == "off":
+        return None
+    if _native is None or _native.version() != _version.__version__:
+        _tell_missing()
         return None
     if wanted != _told:
         try:
@@ -39,6 +45,14 @@ def core() -> ModuleType | None:
             raise SettingError(str(error)) from None
         _told = wanted
     return _native
+
+
+def _tell_missing() -> None:
+    """Once a process: at the first work that the core would have done."""
+    global _missed
+    if not _missed:
+        _missed = True
+        logging.getLogger("unspool").warning("unspool: computing without the compiled core, more slowly: %s", backend())
 
 
 def present() -> ModuleType:

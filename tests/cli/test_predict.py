@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -55,6 +56,24 @@ def test_the_installed_command_answers_standard_input(
     assert done.returncode == 0
     assert done.stdout.decode().split("\n")[:-1] == expected(model, STRANGE)
     assert b"Traceback" not in done.stderr
+
+
+def test_without_the_core_the_same_answers_and_one_line_that_tells(
+    model: Path, command: Command, strict: Callable[[str], Any]
+) -> None:
+    """The first in a process whose core is away, as where it was installed without a compiler."""
+    texts = ["fine film", "dull film 3 and more", ""]
+    script = "import sys; sys.modules['unspool._native'] = None; from unspool.cli import main; main()"
+    words = [sys.executable, "-c", script, "predict", str(model), "--json", *texts]
+    environment = {name: value for name, value in os.environ.items() if name != "UNSPOOL_ISA"}
+    done = subprocess.run(words, capture_output=True, check=True, text=True, env=environment)
+    assert done.stderr == (
+        "unspool: computing without the compiled core, more slowly: absent: install again with a C++ compiler present "
+        "(pip cache: use --no-cache-dir)\n"
+    )
+    _, lines, _ = command("predict", model, "--json", *texts)
+    for found, wanted in zip(map(strict, done.stdout.splitlines()), map(strict, lines), strict=True):
+        assert found["probabilities"] == pytest.approx(wanted["probabilities"], abs=1e-5)
 
 
 def test_a_last_empty_line_is_a_text_and_a_final_newline_is_none(

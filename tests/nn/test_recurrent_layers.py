@@ -181,6 +181,24 @@ def test_trace_shows_every_layer_and_direction(layer):
         torch.testing.assert_close(last, y, **CLOSE)
 
 
+@pytest.mark.parametrize("lengths", [[3, 1, 2], [0, 3, 3]], ids=str)
+def test_gradients_of_every_weight_equal_numerical_differences(kind, parts, lengths):
+    """Through two layers in both directions; along random directions, which finds as much and takes a tenth."""
+    layer = kind(num_layers=2, bidirectional=True)
+    state = random_state(layer, 3, parts)
+    leaves, names = [part.requires_grad_() for part in parts(state)], [name for name, _ in layer.named_parameters()]
+    x, count = draw(3, 3, 3).requires_grad_(), len(leaves)
+
+    def outputs(x, *given):
+        own = given[:count] if isinstance(state, tuple) else given[0]
+        weights = dict(zip(names, given[count:], strict=True))
+        y, final = torch.func.functional_call(layer, weights, (x, own, lengths))
+        return y, *parts(final)
+
+    options = {"eps": 1e-6, "atol": 1e-5, "rtol": 1e-3, "nondet_tol": 0.0, "fast_mode": True}
+    assert torch.autograd.gradcheck(outputs, (x, *leaves, *layer.parameters()), **options)
+
+
 def test_copies_pickles_and_state_dicts_answer_alike(layer):
     x = draw(4, 6, 3)
     expected = layer(x, lengths=LENGTHS)[0]
