@@ -247,6 +247,20 @@ std::vector<std::vector<float>> run_layer(Draw& draw, Layer layer, bool training
   return all;
 }
 
+// The layer in its direction and, at once, in the other: what each gives alone.
+void expect_pair(Draw& draw, const Layer& layer) {
+  Layer both[2] = {layer, layer};
+  both[1].a.reverse = !layer.a.reverse;
+  for (Layer& one : both) place_outputs(draw, one, false);
+  check_pair(both[0].a, both[1].a);
+  forward_pair(check(both[0].a, nullptr, nullptr), check(both[1].a, nullptr, nullptr));
+  for (const Layer& one : both) {
+    const auto alone = run_layer(draw, one, false);
+    const Tensor* found[3] = {&one.a.y, &one.a.final_h, &one.a.final_c};
+    for (std::size_t i = 0; i < 3; ++i) expect_equal(layer.a.cell + " in a pair: result " + std::to_string(i), copied(*found[i]), alone[i]);
+  }
+}
+
 // minGRU and QRNN unit by unit in double: what run_layer gives.
 std::vector<std::vector<float>> plain_units(const Layer& layer, bool training) {
   const Arguments& a = layer.a;
@@ -317,6 +331,7 @@ void layer_case(Draw& draw) {
     return;
   }
   const bool training = draw.below(3) > 0;
+  if (!training) expect_pair(draw, layer);
   choose_target(targets.back());
   const auto wanted = is_recurrent(layer.a) ? run_layer(draw, layer, training) : plain_units(layer, training);
   for (const std::string& name : targets) {
