@@ -52,13 +52,8 @@ class Step(NamedTuple):
 def distinct(ids: Tensor) -> tuple[Tensor, Tensor]:
     """The distinct ids of (...) int64 or int32, ascending (U,), and where each stands among them (...), both int64."""
     low, high = torch.aminmax(ids) if ids.numel() and not torch.compiler.is_compiling() else (None, None)
-    if (
-        low is not None
-        and high is not None
-        and native.core() is not None
-        and ids.device.type == "cpu"
-        and 0 <= int(low) <= int(high) < FEW
-    ):
+    small = low is not None and high is not None and 0 <= int(low) <= int(high) < FEW
+    if small and native.core() is not None and ids.device.type == "cpu":
         return compiled_rows.distinct(ids.long())
     found, slots = torch.unique(ids, return_inverse=True)
     return found.long(), slots
