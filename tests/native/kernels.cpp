@@ -261,46 +261,67 @@ void expect_pair(Draw& draw, const Layer& layer) {
   }
 }
 
-// minGRU and QRNN unit by unit in double: what run_layer gives.
+double at(const Tensor& t, Size i) { return static_cast<double>(static_cast<const float*>(t.data)[i]); }
+float& at(std::vector<float>& all, Size i) { return all[static_cast<std::size_t>(i)]; }
+
+// minGRU and QRNN in double: one unit of one row over its own steps, in the order of reading.
+struct PlainUnit {
+  const Layer& layer;
+  Size row, unit, own;
+  std::vector<Size> place;  // (row, step), counted over all rows
+  std::vector<double> state, z, n, kept;
+
+  PlainUnit(const Layer& of, Size row_of, Size unit_of) : layer(of), row(row_of), unit(unit_of) {
+    const Arguments& a = layer.a;
+    const Size h = layer.hidden;
+    own = a.lengths.kind == Kind::absent ? layer.steps : static_cast<std::int64_t*>(a.lengths.data)[row];
+    state.push_back(at(a.h, row * h + unit));
+    for (Size k = 0; k < own; ++k) {
+      const Size p = row * layer.steps + (a.reverse ? own - 1 - k : k);
+      place.push_back(p);
+      z.push_back(1.0 / (1.0 + std::exp(-at(a.x, 2 * p * h + unit))));
+      n.push_back(at(a.x, (2 * p + 1) * h + unit));
+      if (a.cell == "qrnn") n.back() = std::tanh(n.back());
+      kept.push_back(a.keep.kind == Kind::absent ? a.keep_share : static_cast<const char*>(a.keep.data)[p * h + unit]);
+      state.push_back(state.back() + (1.0 - kept.back()) * z.back() * (n.back() - state.back()));
+    }
+  }
+
+  double outer(Size p) const {  // the gradient of y
+    const Tensor& d = layer.d.y;
+    const Size b = d.shape[0] == 1 ? 0 : row, t = d.shape[1] == 1 ? 0 : p % layer.steps;
+    return at(d, (b * d.shape[1] + t) * layer.hidden + unit);
+  }
+
+  // Fills d_x; gives the gradient of the first state.
+  double backward(std::vector<float>& d_x) const {
+    const GradientArguments& d = layer.d;
+    const Size h = layer.hidden;
+    double slope = d.final_h.kind == Kind::absent ? 0.0 : at(d.final_h, row * h + unit);
+    for (auto k = static_cast<std::size_t>(own); k-- > 0;) {
+      slope += outer(place[k]);
+      const double fresh = (1.0 - kept[k]) * slope, straight = layer.a.cell == "qrnn" ? 1.0 - n[k] * n[k] : 1.0;
+      at(d_x, 2 * place[k] * h + unit) = static_cast<float>(fresh * (n[k] - state[k]) * z[k] * (1.0 - z[k]));
+      at(d_x, (2 * place[k] + 1) * h + unit) = static_cast<float>(fresh * z[k] * straight);
+      slope -= fresh * z[k];
+    }
+    return slope;
+  }
+};
+
+// What run_layer gives, for those two.
 std::vector<std::vector<float>> plain_units(const Layer& layer, bool training) {
-  const Arguments& a = layer.a;
-  const GradientArguments& d = layer.d;
-  const Size b = layer.rows, t = layer.steps, h = layer.hidden;
-  const auto at = [](const Tensor& x, Size i) { return static_cast<double>(static_cast<const float*>(x.data)[i]); };
+  const Size b = layer.rows, h = layer.hidden, outputs = b * layer.steps * h;
   std::vector<std::vector<float>> all(training ? 13 : 3);
-  std::vector<float>&y = all[0], &final_h = all[1];
-  y.resize(static_cast<std::size_t>(b * t * h)), final_h.resize(static_cast<std::size_t>(b * h));
-  std::vector<float> d_x(static_cast<std::size_t>(2 * b * t * h)), d_h(static_cast<std::size_t>(b * h));
+  all[0].resize(static_cast<std::size_t>(outputs)), all[1].resize(static_cast<std::size_t>(b * h));
+  if (training) all[3].resize(static_cast<std::size_t>(2 * outputs)), all[9].resize(static_cast<std::size_t>(b * h));
   for (Size row = 0; row < b; ++row)
     for (Size unit = 0; unit < h; ++unit) {
-      const Size own = a.lengths.kind == Kind::absent ? t : static_cast<std::int64_t*>(a.lengths.data)[row];
-      std::vector<double> state{at(a.h, row * h + unit)}, z, n, kept;
-      for (Size k = 0; k < own; ++k) {
-        const Size step = row * t + (a.reverse ? own - 1 - k : k), place = step * h + unit;
-        z.push_back(1.0 / (1.0 + std::exp(-at(a.x, 2 * step * h + unit))));
-        n.push_back(at(a.x, (2 * step + 1) * h + unit));
-        if (a.cell == "qrnn") n.back() = std::tanh(n.back());
-        kept.push_back(a.keep.kind == Kind::absent ? a.keep_share : static_cast<const char*>(a.keep.data)[place]);
-        state.push_back(state.back() + (1.0 - kept.back()) * z.back() * (n.back() - state.back()));
-        y[static_cast<std::size_t>(place)] = static_cast<float>(state.back());
-      }
-      final_h[static_cast<std::size_t>(row * h + unit)] = static_cast<float>(state.back());
-      if (!training) continue;
-      double slope = d.final_h.kind == Kind::absent ? 0.0 : at(d.final_h, row * h + unit);
-      for (Size k = own - 1; k >= 0; --k) {
-        const Size place = a.reverse ? own - 1 - k : k, step = row * t + place;
-        const Size outer = (d.y.shape[0] == 1 ? 0 : row) * d.y.shape[1] + (d.y.shape[1] == 1 ? 0 : place);
-        const auto i = static_cast<std::size_t>(k);
-        slope += at(d.y, outer * h + unit);
-        const double fresh = (1.0 - kept[i]) * slope;
-        d_x[static_cast<std::size_t>(2 * step * h + unit)] = static_cast<float>(fresh * (n[i] - state[i]) * z[i] * (1.0 - z[i]));
-        d_x[static_cast<std::size_t>((2 * step + 1) * h + unit)] =
-            static_cast<float>(fresh * z[i] * (a.cell == "qrnn" ? 1.0 - n[i] * n[i] : 1.0));
-        slope -= fresh * z[i];
-      }
-      d_h[static_cast<std::size_t>(row * h + unit)] = static_cast<float>(slope);
+      const PlainUnit u(layer, row, unit);
+      for (std::size_t k = 0; k < u.place.size(); ++k) at(all[0], u.place[k] * h + unit) = static_cast<float>(u.state[k + 1]);
+      at(all[1], row * h + unit) = static_cast<float>(u.state.back());
+      if (training) at(all[9], row * h + unit) = static_cast<float>(u.backward(all[3]));
     }
-  if (training) all[3] = d_x, all[9] = d_h;
   return all;
 }
 

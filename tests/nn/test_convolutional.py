@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from unspool import native
 from unspool.errors import SettingError
 from unspool.nn import ConvPool, DilatedConv, Embedding, StackedConv, TextConv, max_norm_
 
@@ -203,6 +204,17 @@ def test_k_max_of_one_is_max_and_of_more_holds_it() -> None:
     torch.testing.assert_close(kept.amax(2).flatten(1), greatest(x, lengths))
     assert not kept[2, :, 1:].any()  # one window: the two other places are empty
     assert not kept[3].any()
+
+
+@pytest.mark.skipif(native.core() is None, reason="the compiled core is absent or off")
+def test_a_gradient_of_gradients_in_float32_is_refused_by_message() -> None:
+    layer, x = TextConv(4, 3, (2, 3)), draw(2, 6, 4).requires_grad_()
+    for loss in (layer(x).sum(), layer(x).square().sum()):
+        (first,) = torch.autograd.grad(loss, x, create_graph=True)
+        with pytest.raises(RuntimeError, match="has no gradient of gradients in float32: use float64"):
+            (first.square().sum() + layer(x).sum()).backward()
+    double, x = layer.double(), x.detach().double().requires_grad_()
+    assert torch.autograd.gradgradcheck(lambda x: double(x), x)
 
 
 def test_layers_print_their_settings() -> None:

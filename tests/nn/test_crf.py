@@ -96,6 +96,15 @@ def test_gradcheck_in_double() -> None:
     assert torch.autograd.gradcheck(lambda x, *_: layer(x, truth, lengths), (emissions, *layer.parameters()))
 
 
+def test_a_gradient_of_gradients_is_refused_by_message() -> None:
+    """Also beside a term that has one: a penalty on the gradient must not count as a constant."""
+    layer, emissions = make(3, 1), torch.randn(3, 4, 3, dtype=torch.float64, requires_grad=True)
+    value = crf.log_partition_fast(emissions, torch.tensor([4, 1, 3]), layer._chain()).sum()
+    (first,) = torch.autograd.grad(value, emissions, create_graph=True)
+    with pytest.raises(RuntimeError, match="log_partition_fast has no gradient of gradients: use log_partition"):
+        (first.square().sum() + emissions.square().sum()).backward()
+
+
 @pytest.mark.parametrize("rubbish", [0.0, 1e30, float("nan")])
 def test_padding_changes_nothing(rubbish: float) -> None:
     layer = make(3, 2)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import copy
 import io
+import pickle
 
 import pytest
 import torch
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from unspool import nn
+from unspool import native, nn
 from unspool.ops import recurrent
 from unspool.ops.layouts import CELLS
 
@@ -212,6 +213,27 @@ def test_copies_pickles_and_state_dicts_answer_alike(layer):
     assert not torch.equal(other(x, lengths=LENGTHS)[0], expected)
     other.load_state_dict(layer.state_dict())
     assert torch.equal(other(x, lengths=LENGTHS)[0], expected)
+
+
+@pytest.mark.skipif(native.core() is None, reason="the compiled core is absent or off")
+def test_copies_in_float32_answer_to_the_same_bits(kind):
+    """On the compiled core, where it knows the layer; gradients as well."""
+    x = draw(4, 6, 3).float()
+    for settings in ({}, {"num_layers": 2, "bidirectional": True, "layer_norm": True, "zoneout": 0.2}):
+        layer = kind(**settings).float()
+        stream = io.BytesIO()
+        torch.save(layer, stream)
+        stream.seek(0)
+        filled = copy.deepcopy(layer)
+        filled.reset_parameters()
+        filled.load_state_dict(layer.state_dict())
+        copies = (layer, copy.deepcopy(layer), pickle.loads(pickle.dumps(layer)), filled)
+        found = []
+        for other in (*copies, torch.load(stream, weights_only=False)):
+            y, _ = other(x, lengths=LENGTHS)
+            found.append([y.detach(), *torch.autograd.grad(y.square().sum(), list(other.parameters()))])
+        for other in found[1:]:
+            assert all(torch.equal(a, b) for a, b in zip(found[0], other, strict=True))
 
 
 def told_by(layer, x, monkeypatch):

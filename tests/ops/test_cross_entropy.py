@@ -36,6 +36,14 @@ def test_value_and_gradients_are_those_of_torch(
         torch.testing.assert_close(got, want, atol=bound, rtol=0)
 
 
+def test_a_gradient_of_gradients_is_refused_by_message() -> None:
+    """Also beside a term that has one: a penalty on the gradient must not count as a constant."""
+    x, weight, bias, targets = parts()
+    (first,) = torch.autograd.grad(linear_cross_entropy(x, weight, bias, targets), x, create_graph=True)
+    with pytest.raises(RuntimeError, match="linear_cross_entropy has no gradient of gradients: use torch"):
+        (first.square().sum() + x.square().sum()).backward()
+
+
 def test_rows_may_lie_in_memory_in_any_order() -> None:
     x, weight, bias, targets = parts(dtype=torch.float32)
     other = x.detach().t().contiguous().t().requires_grad_()

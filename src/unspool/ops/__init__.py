@@ -6,6 +6,7 @@ call.py        one layer in one direction, its arguments checked
 cells.py       the definition: one step of each cell
 reference.py   the definition: the loop over time, and its trace for inspection
 fused.py       torch's own fused layers, where they compute the same
+once.py        gradients that have no gradient themselves
 crf.py         the conditional random field over tag sequences
 recurrent.py   `run`, which picks the fastest of these that computes the same
 """

@@ -10,9 +10,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from unspool import native
+from unspool.ops.once import differentiable_once
 from unspool.ops.rooms import room
 
 
@@ -71,7 +71,7 @@ class _Greatest(torch.autograd.Function):
         return tuple(y for y, _ in answers)
 
     @staticmethod
-    @once_differentiable
+    @differentiable_once("the region convolution has no gradient of gradients in float32: use float64")
     def backward(ctx: Any, *given: Tensor) -> tuple[Tensor | None, ...]:
         x, lengths, *rest = ctx.saved_tensors
         weights, winners = rest[: len(given)], rest[len(given) :]

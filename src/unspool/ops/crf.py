@@ -18,9 +18,9 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from unspool.ops.lengths import keep, valid_steps
+from unspool.ops.once import differentiable_once
 
 FLOATS_AT_ONCE = 2**17  # of the rows times tags times tags of a step of Viterbi: half a core's own cache
 
@@ -126,7 +126,7 @@ class _LogPartition(torch.autograd.Function):
         return passes.log_partition
 
     @staticmethod
-    @once_differentiable
+    @differentiable_once("log_partition_fast has no gradient of gradients: use log_partition")
     def backward(context: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         lengths, transitions, shares, alpha, xi = context.saved_tensors
         shares = shares * gradient[:, None]  # (T, B, C)

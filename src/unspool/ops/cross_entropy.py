@@ -10,10 +10,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from unspool import native
 from unspool.ops import linear
+from unspool.ops.once import differentiable_once
 
 FLOATS_AT_ONCE = 2**19  # of logits: 2 MiB, about a core's own cache
 ROWS_AT_ONCE = 256  # at least
@@ -74,7 +74,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
         return _walk(x, weight, bias, targets, smoothing, ctx.gradients)
 
     @staticmethod
-    @once_differentiable
+    @differentiable_once("linear_cross_entropy has no gradient of gradients: use torch.nn.functional.cross_entropy")
     def backward(ctx: Any, given: Tensor) -> tuple[Tensor | None, ...]:
         if ctx.gradients is None:
             raise RuntimeError("linear_cross_entropy: its gradient can be asked for once only")
