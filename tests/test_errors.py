@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from unspool import errors
-from unspool.errors import nearest, shorten
+from unspool.errors import nearest, plural, shorten
 
 
 @given(st.text(st.characters(), max_size=300), st.integers(2, 120))
@@ -70,3 +70,9 @@ def test_the_family_is_the_one_drawn_in_the_docstring(kind: str, code: int) -> N
 def test_a_wrong_setting_is_a_value_error_too_and_interrupted_knows_its_signal() -> None:
     assert issubclass(errors.SettingError, ValueError)
     assert errors.Interrupted("stopped", 15).signal_number == 15
+
+
+def test_one_has_no_plural() -> None:
+    assert [plural(count, "epoch") for count in (0, 1, 1.0, 1.5, 2000)] == [
+        "0 epochs", "1 epoch", "1.0 epoch", "1.5 epochs", "2,000 epochs",
+    ]  # fmt: skip

@@ -183,7 +183,7 @@ def test_a_reader_that_leaves_is_no_error() -> None:
         (["data", "gte"], 'Unknown command "gte". Did you mean "get"?'),
         (["train", "x", "--hiden", "3"], "Unknown option: --hiden. Did you mean --hidden?"),
         (["train", "x", "--pooling", "sum"], 'Choose from: "last", "max", "mean"'),
-        (["predict"], "requires an argument"),
+        (["predict"], "MODEL is missing: unspool predict MODEL (more with unspool predict --help)"),
     ],
 )
 def test_wrong_usage_is_one_line_with_a_suggestion(

@@ -32,6 +32,11 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f" (did you mean {close[0]!r}?)" if close else ""
 
 
+def plural(count: float, thing: str) -> str:
+    """The number and the thing, with an s unless there is one: "1 epoch", "2,000 texts"."""
+    return f"{count:,} {thing}{'' if count == 1 else 's'}"
+
+
 class UnspoolError(Exception):
     """Base of everything unspool raises on purpose."""
 

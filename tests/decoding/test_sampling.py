@@ -126,6 +126,8 @@ def test_reported_log_probabilities_are_the_models_own() -> None:
     [
         ({"temperature": -1.0}, "--temperature is -1.0: expected 0"),
         ({"temperature": math.nan}, "--temperature is nan"),
+        ({"temperature": math.inf}, r"--temperature is inf: expected 0 .* or more, and finite"),
+        ({"repetition_penalty": math.inf}, r"--repetition-penalty is inf: expected 1 .* or more, and finite"),
         ({"top_k": 0}, "--top-k is 0: expected 1 or more"),
         ({"top_p": 0.0}, "--top-p is 0.0: expected a probability above 0"),
         ({"top_p": 1.5}, "--top-p is 1.5"),

@@ -142,8 +142,10 @@ def test_the_model_folder_tells_no_secrets(reviews: Path, tmp_path: Path) -> Non
 
 
 def test_minutes_end_the_training_early(reviews: Path, tmp_path: Path) -> None:
+    told: list[str] = []
     request = Request(reviews, {**TINY, "epochs": 100_000, "patience": 100_000, "minutes": 0.05})
-    finished = run.start(request, tmp_path / "run")
+    finished = run.start(request, tmp_path / "run", notice=told.append)
+    assert any(line.startswith("time       the time of --minutes 0.05, which counts from the start") for line in told)
     assert 1 <= finished.outcome.epochs < 5_000
     assert finished.outcome.seconds < 30
 

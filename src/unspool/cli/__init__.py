@@ -6,8 +6,9 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from inspect import signature
 
-from cyclopts import App, CycloptsError
+from cyclopts import App, CycloptsError, MissingArgumentError
 
 from unspool._version import __version__
 from unspool.cli.demo import make_demo_app
@@ -63,6 +64,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
     try:
         make_app(arguments)(arguments, exit_on_error=False, print_error=False, result_action="return_value")
         sys.stdout.flush()  # here, where a full disk or a reader that has gone can still be told
+    except MissingArgumentError as error:
+        return _fail(_missing(error), 2)
     except CycloptsError as error:
         return _fail(str(error), 2)
     except Interrupted as error:
@@ -85,6 +88,20 @@ def run(arguments: Sequence[str] | None = None) -> int:
 def main() -> None:
     """Entry point of the installed command."""
     sys.exit(run())
+
+
+def _missing(error: MissingArgumentError) -> str:
+    """What to give where a command lacks an argument; of a flag without its value cyclopts tells."""
+    argument = error.argument
+    flagged = error.keyword is not None or argument is None or any(token.keyword for token in argument.tokens)
+    if argument is None or flagged or not argument.field_info.is_positional:
+        return str(error)
+    command = " ".join(("unspool", *(error.command_chain or ())))
+    needed = signature(error.target).parameters.values() if error.target else ()
+    shown = " ".join(
+        one.name.upper() for one in needed if one.kind is one.POSITIONAL_OR_KEYWORD and one.default is one.empty
+    )
+    return f"{argument.name.lstrip('-').upper()} is missing: {command} {shown} (more with {command} --help)"
 
 
 def _drop_output() -> None:

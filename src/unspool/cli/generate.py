@@ -90,7 +90,8 @@ def generate(
             raise UsageError(f"--{name} is {value}: expected 1 or more")
     if stop == "":
         raise UsageError("--stop is empty: give the text before which a sample ends, or leave it out")
-    told = seed is not None or (interactive and not random_word)  # of what a person chooses nothing is drawn
+    drawn = random_word or not (interactive or temperature == 0)  # not what a person chooses, nor the likeliest
+    told = seed is not None or not drawn
     seed = random.SystemRandom().randrange(2**32) if seed is None else seed
     how = Sampling(temperature, top_k, top_p, repetition_penalty, seed)
     if interactive:

@@ -10,6 +10,7 @@ from cyclopts import Parameter
 
 from unspool.cli.options import ReadFlags, SettingFlags, given_settings, told_by_file
 from unspool.cli.output import note, result, result_json, stderr_console
+from unspool.errors import plural
 
 if TYPE_CHECKING:
     from unspool.tasks.run import Finished
@@ -118,6 +119,6 @@ def tell(finished: Finished, *, json: bool) -> None:
         result(f"           (score {found.score:.4f}{before}, in trials)")
     for line in task.summary_lines(outcome):
         result(line)
-    passes = f"{outcome.epochs} epochs, " if outcome.epochs else ""
+    passes = f"{plural(outcome.epochs, 'epoch')}, " if outcome.epochs else ""
     result(f"trained    {passes}{outcome.seconds:.1f} s, {common['parameters']:,} parameters")
     result(f"model      {finished.model}")

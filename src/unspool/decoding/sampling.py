@@ -48,13 +48,17 @@ class Sampling:
 
     def __post_init__(self) -> None:
         if not 0 <= self.temperature < np.inf:
-            raise SettingError(f"--temperature is {self.temperature}: expected 0 (always the likeliest) or more")
+            raise SettingError(
+                f"--temperature is {self.temperature}: expected 0 (always the likeliest) or more, and finite"
+            )
         if self.top_k is not None and self.top_k < 1:
             raise SettingError(f"--top-k is {self.top_k}: expected 1 or more tokens to choose from")
         if not 0 < self.top_p <= 1:
             raise SettingError(f"--top-p is {self.top_p}: expected a probability above 0, at most 1")
         if not 1 <= self.repetition_penalty < np.inf:
-            raise SettingError(f"--repetition-penalty is {self.repetition_penalty}: expected 1 (none) or more")
+            raise SettingError(
+                f"--repetition-penalty is {self.repetition_penalty}: expected 1 (none) or more, and finite"
+            )
         if not 0 <= self.seed < 2**32:
             raise SettingError(f"--seed is {self.seed}: expected a whole number from 0 to {2**32 - 1}")
 

@@ -21,8 +21,8 @@ def run(trainer: Trainer, *, resume: bool, notice: Notice) -> Progress:
     progress = trainer.fit()
     if trainer.ended_by_time:
         notice(
-            f"time       the {trainer.settings.minutes:g} minutes, which count from the start of the command, are over "
-            f"after {progress.step / progress.planned_steps:.0%} of the planned steps"
+            f"time       the time of --minutes {trainer.settings.minutes:g}, which counts from the start of the "
+            f"command, is over after {progress.step / progress.planned_steps:.0%} of the planned steps"
         )
     return progress
 

@@ -190,7 +190,7 @@ def _search(
     read = _read(request, lambda _: None)
     content = {"format": FORMAT, "request": _plain(request), "facts": read.facts}
     files.publish(folder / RUN_FILE, files.to_json(content))
-    notice(f"found      {search.flags(found)}, to be trained for {left:g} minutes")
+    notice(f"found      {search.flags(found)}, to be trained for {left:g} minute{'' if left == 1 else 's'}")
     return request, read, now
 
 

@@ -109,7 +109,7 @@ def find(
         _train(settings, values, build, seconds / PARTS, watch)
 
     names = ", ".join(config.flag(name) for name in space)
-    notice(f"search     {minutes:.3g} minutes for {names}")
+    notice(f"search     {minutes:.3g} minute{'' if minutes == 1 else 's'} for {names}")
     if earlier:
         notice(f"search     {len(earlier)} trials of before count")
     tried = search(space, first, objective, seconds=seconds - spent, seed=settings.seed, tried=earlier, keep=keep)

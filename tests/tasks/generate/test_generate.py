@@ -276,6 +276,7 @@ def test_a_token_of_only_the_validation_part_is_not_in_the_vocabulary() -> None:
     [
         ([], {}, "there is no text to learn from: the corpus is empty"),
         ([""], {}, "the corpus is empty"),
+        (["\n \n", "\t\n" * 99], {}, "no text to learn from: the corpus holds nothing but blank lines"),
         (["a"], {}, "the text says nothing"),
         (["abc" * 5], {}, "fewer than one chunk of 16: give more text or a smaller --chunk"),
         (["a" * 5000], {}, "one distinct token only"),
@@ -384,6 +385,9 @@ def test_the_command_writes_and_repeats_itself(finished: run.Finished, command: 
     assert code == 0 and out.startswith(word) and len(out) == len(word) + 6
     code, out, _ = command("generate", finished.folder, "--prompt", "the cat", "--stop", "mat", "--temperature", 0)
     assert (code, out) == (0, "the cat sat on the \n")
+    for flags, told in (((), False), (("--random-word",), True)):
+        code, _, err = command("generate", finished.folder, "--length", 2, "--temperature", 0, *flags)
+        assert code == 0 and ("seed       " in err) is told  # of the likeliest tokens nothing is drawn
 
 
 def test_a_random_word_is_whole(finished: run.Finished) -> None:
@@ -711,3 +715,32 @@ def test_a_column_of_labels_that_is_not_read_is_told_with_its_flag(tmp_path: Pat
     plain = tmp_path / "plain.csv"
     plain.write_text("text,id\n" + "".join(f"{text},{number}\n" for number, (text, _) in enumerate(rows)))
     assert "write by label" not in generate.read(Request(plain, TINY)).notes[0]
+
+
+def test_the_files_of_a_folder_are_named(tmp_path: Path) -> None:
+    for name in ("SOURCE.md", "README.md", "texts/input.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("the cat sat\n")
+        last = generate.read(Request(tmp_path, TINY)).notes[0]
+    assert last == "format: running text, 3 files: README.md, SOURCE.md, texts/input.txt"
+    (tmp_path / "texts" / "b.txt").write_text("x")
+    (tmp_path / "texts" / "c.txt").write_text("x")
+    assert generate.read(Request(tmp_path, TINY)).notes[0].endswith("README.md, SOURCE.md, texts/b.txt and 2 more")
+
+
+def test_a_folder_of_running_text_without_a_task_says_which_to_give(
+    tmp_path: Path, command: Callable[..., tuple[int, str, str]]
+) -> None:
+    (tmp_path / "texts").mkdir()
+    (tmp_path / "texts" / "input.txt").write_text(TEXT)
+    code, _, told = command("train", tmp_path / "texts", "--out", tmp_path / "run")
+    assert code == 2 and "task       classify: a folder, each file or sub-folder in it a label" in told
+    assert "texts has texts of only one label, 'input'" in told and "give --task generate" in told
+    assert "column" not in told
+
+
+def test_one_pass_and_one_baseline_are_told_once(corpus: Path, command: Callable[..., tuple[int, str, str]]) -> None:
+    flags = ("--hidden", 8, "--embedding", 8, "--chunk", 16, "--batch-size", 64, "--epochs", 1)
+    code, out, err = command("train", corpus, "--task", "generate", "--out", corpus.parent / "one", *flags)
+    assert code == 0 and (out + err).count("baseline   ") == 1 and "baseline   6-gram" in out
+    assert "at most 1 pass\n" in err and "trained    1 epoch, " in out

@@ -177,6 +177,11 @@ def test_check_labels() -> None:
     check_labels(["a", "b"], "x.csv")
     with pytest.raises(DataError, match=r"x\.csv has only one label, 'a'; a classifier needs at least two"):
         check_labels(["a", "a"], "x.csv")
+    with pytest.raises(
+        DataError, match=r"only one label, 'a'.*If this is running text to be .*--task generate$"
+    ) as error:
+        check_labels(["a", "a"], "x", folder=True)
+    assert "column" not in str(error.value)
     with pytest.raises(DataError, match=r"x\.csv holds no examples"):
         check_labels([], "x.csv")
 

@@ -17,6 +17,7 @@ from unspool.tasks.classify.card import make_card, make_readme
 from unspool.tasks.classify.fitting import Outcome, Prepared, fit, network_bytes, untrained
 from unspool.tasks.classify.show import evaluation_lines, summary, summary_lines
 from unspool.text.readers import LabelledTexts, ReadOptions, check_labels, read_labelled
+from unspool.text.readers.source import is_folder
 
 __all__ = [
     "Outcome", "Prepared", "answer", "answer_line", "evaluate", "evaluation_lines", "facts", "fit",
@@ -27,13 +28,15 @@ __all__ = [
 
 def recognises(paths: Sequence[Path], options: ReadOptions) -> str | None:
     """Any one file may hold labelled texts; its reader says what is wrong with it."""
-    return "one label for each text" if len(paths) == 1 and options.format != "text" else None
+    if len(paths) != 1 or options.format == "text":
+        return None
+    return "a folder, each file or sub-folder in it a label" if is_folder(paths[0]) else "one label for each text"
 
 
 def read(request: Request) -> Input[LabelledTexts]:
     """Labelled texts with at least two labels."""
     data = read_labelled(_one(request.paths), request.read)
-    check_labels(data.labels, request.data.name)
+    check_labels(data.labels, request.data.name, folder=is_folder(request.data))
     return Input(data, read_labelled(request.validation, request.read) if request.validation else None)
 
 

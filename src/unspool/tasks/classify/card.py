@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from unspool.errors import shorten
+from unspool.errors import plural, shorten
 from unspool.tasks.card import card
 from unspool.tasks.classify.fitting import Outcome, Prepared
 
@@ -36,7 +36,7 @@ A text classifier trained with unspool {told["versions"]["unspool"]}.
 - validation: accuracy {figures["accuracy"]:.4f} (95 % interval {low:.4f} to {high:.4f}), macro F1
   {figures["macro_f1"]:.4f}, log loss {figures["log_loss"]:.4f}, on {figures["examples"]:,} texts held out from training
 - linear baseline on the same texts: accuracy {baseline["accuracy"]:.4f}
-- {told["parameters"]:,} parameters, {told["epochs"]} epochs, {told["seconds"]} s
+- {told["parameters"]:,} parameters, {plural(told["epochs"], "epoch")}, {told["seconds"]} s
 
 The validation texts chose the epoch whose weights are kept, so the figure is a little optimistic; measure on texts of
 your own with `unspool evaluate`.

@@ -20,7 +20,7 @@ import torch
 
 from unspool import config
 from unspool.config import Settings
-from unspool.errors import DataError, SettingError, shorten
+from unspool.errors import DataError, SettingError, plural, shorten
 from unspool.models import bow
 from unspool.models.classifier import Classifier
 from unspool.models.recipes import WORDS, for_start, for_texts, settle
@@ -352,7 +352,9 @@ def _encode(
     validation = validation.truncate(settings.max_length, settings.keep)
     data = ClassifierData(encoded, train.truth, validation, held_out.truth, settings)
     share = padding_share(encoded.lengths, data.order(0))
-    notice(f"batches    {steps:,} of {settings.batch_size} texts, {share:.1%} padding, at most {epochs} epochs")
+    notice(
+        f"batches    {steps:,} of {settings.batch_size} texts, {share:.1%} padding, at most {plural(epochs, 'epoch')}"
+    )
     return settings, data
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from unspool.errors import shorten
+from unspool.errors import plural, shorten
 from unspool.tasks.card import card
 from unspool.tasks.generate.fitting import Outcome, Prepared
 
@@ -33,7 +33,7 @@ A language model trained with unspool {told["versions"]["unspool"]}.
 - {baseline["model"]} on the same text: {baseline["nats_per_token"]:.4f} nats a token
 - of a sample of {novelty["tokens"]:,} tokens, {novelty["seen_8grams"]:.0%} of the 8-grams stand in the training text;
   the longest run that does has {novelty["longest_run"]} tokens
-- {told["parameters"]:,} parameters, {told["epochs"]} laps, {told["seconds"]} s
+- {told["parameters"]:,} parameters, {plural(told["epochs"], "lap")}, {told["seconds"]} s
 
 The validation text chose the weights that are kept, so the figure is a little optimistic; measure on text of your own
 with `unspool evaluate`.

@@ -90,6 +90,8 @@ def prepare(
     settings = settle(given)
     if not documents.characters:
         raise DataError("there is no text to learn from: the corpus is empty")
+    if not any(map(str.strip, streams.texts_of(documents))):
+        raise DataError("there is no text to learn from: the corpus holds nothing but blank lines")
     train, held_out = _parts(documents, validation, settings)
     begun = start if isinstance(start, GeneratorPredictor) else None
     settings, encoder = _encoder(settings, given, train, begun, notice)
@@ -117,7 +119,8 @@ def prepare(
         passes = MOST_PASSES if settings.minutes else passes  # then the time is the end
         settings = settings.model_copy(update={"epochs": passes})
     notice(
-        f"streams    {settings.batch_size} in parallel, chunks of {settings.chunk}, at most {settings.epochs} passes"
+        f"streams    {settings.batch_size} in parallel, chunks of {settings.chunk}, at most {settings.epochs} "
+        f"{'pass' if settings.epochs == 1 else 'passes'}"
     )
     size = streams.bytes_of(held_out)
     return Prepared(settings, train, held_out, encoder, held, validation_tokens, size, spans, begun)
@@ -136,7 +139,6 @@ def fit(
     started, settings = time.monotonic(), prepared.settings
     train = _tokens(prepared, folder)
     baseline = _baseline(prepared, train)
-    notice(f"baseline   {baseline['model']}: {baseline['nats_per_token']:.4f} nats a token")
     with memory_errors(settings):
         network = _network(prepared, settings)
         notice(f"model      {settings.model}, {sum(p.numel() for p in network.parameters()):,} parameters")

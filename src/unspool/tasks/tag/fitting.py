@@ -18,7 +18,7 @@ import numpy.typing as npt
 import torch
 
 from unspool.config import Settings
-from unspool.errors import DataError, SettingError, shorten
+from unspool.errors import DataError, SettingError, plural, shorten
 from unspool.models.lookup import Lookup
 from unspool.models.recipes import settle
 from unspool.models.tagger import Tagger
@@ -313,7 +313,10 @@ def _encode(
     settings = settings.model_copy(update={"epochs": epochs})
     data = TaggerData(train, validation, settings, _scorer(validation, held_out, labels, scheme))
     share = padding_share(train.rows.lengths, data.order(0))
-    notice(f"batches    {steps:,} of {settings.batch_size} sentences, {share:.1%} padding, at most {epochs} epochs")
+    notice(
+        f"batches    {steps:,} of {settings.batch_size} sentences, {share:.1%} padding, at most "
+        f"{plural(epochs, 'epoch')}"
+    )
     return settings, data
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from unspool.errors import shorten
+from unspool.errors import plural, shorten
 from unspool.tasks.card import card
 from unspool.tasks.tag.fitting import Outcome, Prepared
 
@@ -32,7 +32,7 @@ A tagger trained with unspool {told["versions"]["unspool"]}: one tag for each to
 - data: `{shorten(data["name"], 60)}`, {data["tokens"]:,} tokens, {len(data["tags"])} tags
 - validation: {_short(figures)}, on {figures["sentences"]:,} sentences held out from training
 - each word's commonest tag on the same sentences: {_short(told["baseline"])}
-- {told["parameters"]:,} parameters, {told["epochs"]} epochs, {told["seconds"]} s
+- {told["parameters"]:,} parameters, {plural(told["epochs"], "epoch")}, {told["seconds"]} s
 
 The validation sentences chose the epoch whose weights are kept, so the figure is a little optimistic; measure on
 sentences of your own with `unspool evaluate`.

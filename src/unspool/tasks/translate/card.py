@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from unspool.errors import shorten
+from unspool.errors import plural, shorten
 from unspool.tasks.card import card
 from unspool.tasks.translate.fitting import Outcome, Prepared
 
@@ -25,7 +25,7 @@ A translator trained with unspool {told["versions"]["unspool"]}.
 - data: `{shorten(data["name"], 60)}`, {data["training"]:,} pairs trained on
 - validation: BLEU {figures["bleu"]:.2f} ({figures["signature"]}), chrF {figures["chrf"]:.2f}, token accuracy
   {figures["token_accuracy"]:.4f}, on {figures["examples"]:,} pairs whose sources were held out from training
-- {told["parameters"]:,} parameters, {told["epochs"]} epochs, {told["seconds"]} s
+- {told["parameters"]:,} parameters, {plural(told["epochs"], "epoch")}, {told["seconds"]} s
 
 The validation pairs chose the epoch whose weights are kept, so the figures are a little optimistic; measure on pairs
 of your own with `unspool evaluate`.

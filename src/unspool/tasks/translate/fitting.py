@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from unspool.config import Settings, decoder_of
-from unspool.errors import DataError
+from unspool.errors import DataError, plural
 from unspool.models.recipes import settle
 from unspool.models.transfer import graft, prefix
 from unspool.models.translator import Translator
@@ -84,7 +84,7 @@ def prepare(
     steps = math.ceil(len(train_ids) / settings.batch_size)
     epochs = settings.epochs or min(MOST_EPOCHS, max(LEAST_EPOCHS, math.ceil(TARGET_STEPS / steps)))
     settings = settings.model_copy(update={"epochs": epochs})
-    notice(f"batches    {steps:,} of {settings.batch_size} pairs, at most {epochs} epochs")
+    notice(f"batches    {steps:,} of {settings.batch_size} pairs, at most {plural(epochs, 'epoch')}")
     data = TranslatorData(train_ids, validation_ids, settings)
     return Prepared(settings, source, target, train, validation, data, begun)
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from unspool.errors import DataError
+from unspool.errors import DataError, plural, shorten
 from unspool.text.readers.encoding import Survey, survey
 from unspool.text.readers.labelled import read_labelled
 from unspool.text.readers.options import SUFFIXES, ReadOptions
@@ -21,6 +21,7 @@ from unspool.text.readers.source import Source, display_name, is_folder, open_so
 from unspool.text.readers.unlabelled import read_texts
 
 PIECE = 2**20
+NAMED = 3  # files that are told by name
 
 
 @dataclass(frozen=True)
@@ -123,9 +124,15 @@ def _read_files(paths: list[Path], folder: Path | None, options: ReadOptions) ->
                 for number, block in enumerate(blocks(source, found)):
                     yield Piece(block, number == 0)
 
-    format_note = "format: running text" if folder is None else f"format: running text, {len(paths)} files"
+    format_note = f"format: running text{'' if folder is None else _named(paths, folder)}"
     notes = (format_note, *(note for note, _ in encodings.most_common(3)))
     return Documents(pieces, True, characters, (), notes, digest.hexdigest())
+
+
+def _named(paths: list[Path], folder: Path) -> str:
+    names = [shorten(path.relative_to(folder), 60) for path in paths[:NAMED]]
+    more = f" and {len(paths) - NAMED} more" if len(paths) > NAMED else ""
+    return f", {plural(len(paths), 'file')}: {', '.join(names)}{more}"
 
 
 def _text_files(folder: Path) -> Iterator[Path]:

@@ -52,7 +52,10 @@ class Folder:
             for file in self._files:
                 yield from self._lines_of(file)
         else:
-            raise DataError(f"{self._name} holds no sub-folders and no .txt files, one of which per class is expected")
+            raise DataError(
+                f"{self._name} holds no sub-folders and no .txt files: a classifier learns from one of them per class, "
+                "--task generate from .txt, .text and .md files"
+            )
 
     def _texts_of(self, folder: Path) -> Iterator[tuple[str, str]]:
         with reading(display_name(folder)):

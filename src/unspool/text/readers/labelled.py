@@ -57,11 +57,16 @@ def _read_file(source: Source, options: ReadOptions) -> LabelledTexts:
     return LabelledTexts(texts, labels, (note, found.note, *empty), source.fingerprint())
 
 
-def check_labels(labels: Sequence[str], origin: str) -> None:
-    """Refuse what no classifier can learn from: no example, or only one label."""
+def check_labels(labels: Sequence[str], origin: str, *, folder: bool = False) -> None:
+    """Refuse what no classifier can learn from: no example, or only one label. folder: whether the origin is one."""
     distinct = sorted(set(labels))
     if not distinct:
         raise DataError(f"{origin} holds no examples")
+    if len(distinct) == 1 and folder:
+        raise DataError(
+            f"{origin} has texts of only one label, {shorten(distinct[0])!r}; a classifier needs at least two, each a "
+            "file or sub-folder. If this is running text to be learned, give --task generate"
+        )
     if len(distinct) == 1:
         raise DataError(
             f"{origin} has only one label, {shorten(distinct[0])!r}; a classifier needs at least two. If that is not "
