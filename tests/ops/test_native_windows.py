@@ -157,3 +157,11 @@ def test_results_may_not_overlap() -> None:
     given = arguments("windows_backward")
     with pytest.raises(ValueError, match="overlaps"):
         native.present().windows_backward(**given | {"d_x": given["x"]})
+
+
+def test_a_gradient_of_gradients_is_refused_in_words() -> None:
+    x, lengths, weight, bias = make(3, 7, 5, 8, 3, 0.0)
+    y = compiled_windows.answers(x.requires_grad_(), lengths, weight, bias)
+    (first,) = torch.autograd.grad(y.sum(), x, create_graph=True)
+    with pytest.raises(RuntimeError, match="a convolution has no gradient of gradients in float32: use float64"):
+        first.sum().backward()

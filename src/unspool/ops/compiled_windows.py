@@ -9,6 +9,7 @@ from torch import Tensor
 
 from unspool import native
 from unspool.ops.compiled_regions import takes as takes
+from unspool.ops.once import differentiable_once
 from unspool.ops.rooms import room
 
 
@@ -39,10 +40,9 @@ class _Windows(torch.autograd.Function):
         return _forward(x, lengths, weight, bias)
 
     @staticmethod
+    @differentiable_once("a convolution has no gradient of gradients in float32: use float64")
     def backward(ctx: Any, given: Tensor) -> tuple[Tensor | None, ...]:
         x, lengths, weight = ctx.saved_tensors
-        if torch.is_grad_enabled():
-            raise RuntimeError("a float32 convolution has no second derivative on the CPU: compute it in float64")
         need_x, _, need_weight, need_bias = ctx.needs_input_grad
         d_x = room(*x.shape) if need_x else None
         d_weight = torch.empty_like(weight) if need_weight else None
