@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 from itertools import pairwise
@@ -371,7 +372,7 @@ def test_pretrain_then_train_from_it(tmp_path: Path, capsys: pytest.CaptureFixtu
 
     sizes = ["--hidden", "6", "--embedding", "5", "--chunk", "4", "--batch-size", "2"]
     told = call("pretrain", tmp_path / "plain.csv", "--out", tmp_path / "lm", *sizes, *short)
-    assert "level      word" in told
+    assert "level      word" in told and "task       generate: as asked\n" in told
     begun: Any = predictors.load(tmp_path / "lm")
     assert (begun.task, begun.settings.level, begun.settings.lowercase) == ("generate", "word", True)
     told = call("train", data, "--from", tmp_path / "lm", "--out", tmp_path / "run", "--layer-decay", ".4", *short)
@@ -380,8 +381,19 @@ def test_pretrain_then_train_from_it(tmp_path: Path, capsys: pytest.CaptureFixtu
     lines.write_text("".join(f"{label} {text}\n" for text, label in zip(TEXTS, LABELS, strict=True)))
     assert command_line(["pretrain", str(lines), "--chunk", "999"]) == 2
     assert "lines seem to begin with one, which is read as text: --format lines parts them" in capsys.readouterr().err
-    assert command_line(["pretrain", str(data), "--task", "classify"]) == 2
-    assert "--task classify does not fit: unspool pretrain makes language models" in capsys.readouterr().err
+    (tmp_path / "task.toml").write_text('task = "classify"\n')
+    assert command_line(["pretrain", str(data), "--config", str(tmp_path / "task.toml")]) == 2
+    assert "the task 'classify' does not fit: unspool pretrain makes language models" in capsys.readouterr().err
+    (tmp_path / "task.toml").write_text('pooling = "max"\n')
+    assert command_line(["pretrain", str(data), "--config", str(tmp_path / "task.toml")]) == 2
+    assert "task.toml: pooling has no effect on the task 'generate'" in capsys.readouterr().err
+
+
+def test_pretrain_offers_what_a_language_model_has(capsys: pytest.CaptureFixture[str]) -> None:
+    assert command_line(["pretrain", "--help"]) == 0
+    offered = set(re.findall(r"--[a-z][a-z-]*", capsys.readouterr().out.partition("Reading")[2]))
+    assert {"--hidden", "--chunk", "--tied", "--text-column", "--minutes"} <= offered
+    assert not {"--task", "--pooling", "--blend", "--label-column", "--keep"} & offered
 
 
 def test_features_of_a_language_model_are_standardised_until_the_training_ends(models: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, make_dataclass
 from pathlib import Path
@@ -21,17 +21,23 @@ def _flag_type(name: str) -> Any:
     return str if name == "region_sizes" else config.Settings.model_fields[name].annotation
 
 
-SettingFlags: Any = Parameter(name="*", group="Settings")(
-    make_dataclass(
-        "SettingFlags",
-        [
-            (name, Annotated[_flag_type(name) | None, Parameter(help=field.description or "")], None)
-            for name, field in config.Settings.model_fields.items()
-        ],
-        frozen=True,
-        namespace={"__module__": __name__},  # else cyclopts takes it for a type of the standard library
+def _flags(class_name: str, names: Iterable[str]) -> Any:
+    described = {name: config.Settings.model_fields[name].description or "" for name in names}
+    return Parameter(name="*", group="Settings")(
+        make_dataclass(
+            class_name,
+            [
+                (name, Annotated[_flag_type(name) | None, Parameter(help=text)], None)
+                for name, text in described.items()
+            ],
+            frozen=True,
+            namespace={"__module__": __name__},  # else cyclopts takes it for a type of the standard library
+        )
     )
-)
+
+
+SettingFlags: Any = _flags("SettingFlags", config.Settings.model_fields)
+PretrainFlags: Any = _flags("PretrainFlags", config.settings_of("generate"))
 
 
 def given_settings(flags: Any, from_file: Mapping[str, Any]) -> dict[str, Any]:
@@ -46,7 +52,7 @@ def told_by_file(file: Path | None, from_file: Mapping[str, Any], flags: Any) ->
     try:
         yield
     except SettingError as error:
-        keys = {config.flag(name): name for name in from_file if flags is None or getattr(flags, name) is None}
+        keys = {config.flag(name): name for name in from_file if getattr(flags, name, None) is None}
         message = re.sub(r"--[a-z][a-z-]*", lambda found: keys.get(found[0], found[0]), str(error))
         if file is None or message == str(error):
             raise
@@ -92,6 +98,36 @@ class ReadFlags:
             self.encoding,
             self.format,
         )
+
+
+@Parameter(name="*", group="Reading")
+@dataclass(frozen=True)
+class TextFlags:
+    """How to read a file of texts without labels; what is not given is found out.
+
+    Attributes
+    ----------
+    text_column
+        Column of the texts: a name, or a number from 1.
+    separator
+        comma, tab, semicolon or pipe.
+    header
+        Whether a table's first row names its columns.
+    encoding
+        Any text encoding Python knows.
+    format
+        csv, tsv, jsonl, fasttext, lines (label, space, text), folder, or text.
+    """
+
+    text_column: str | None = None
+    separator: str | None = None
+    header: bool | None = None
+    encoding: str | None = None
+    format: str | None = None
+
+    def options(self) -> ReadOptions:
+        """As the readers take them."""
+        return ReadOptions(_column(self.text_column), None, self.separator, self.header, self.encoding, self.format)
 
 
 def _column(name: str | None) -> str | int | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from unspool.cli.options import ReadFlags, SettingFlags, given_settings, told_by_file
+from unspool.cli.options import PretrainFlags, TextFlags, given_settings, told_by_file
 from unspool.cli.output import note, stderr_console
 from unspool.cli.train import tell
 from unspool.errors import UsageError
@@ -18,8 +18,8 @@ def pretrain(
     validation_data: str | None = None,
     config: Path | None = None,
     json: bool = False,
-    read: ReadFlags | None = None,
-    settings: SettingFlags | None = None,
+    read: TextFlags | None = None,
+    settings: PretrainFlags | None = None,
 ) -> None:
     """Train a language model on texts without labels, read as a classifier would read them.
 
@@ -50,8 +50,8 @@ def pretrain(
     from_file = read_toml(config) if config else {}
     given = {"task": "generate", **given_settings(settings, from_file)}
     if given["task"] != "generate":
-        raise UsageError(f"--task {given['task']} does not fit: unspool pretrain makes language models")
-    options = (read or ReadFlags()).options()
+        raise UsageError(f"the task {given['task']!r} does not fit: unspool pretrain makes language models")
+    options = (read or TextFlags()).options()
     paths = [corpora.locate(name, notice=note) for name in (data, *more)]
     held_out = corpora.locate(validation_data, notice=note) if validation_data else None
     bar, folder = ProgressBar(stderr_console()), out or run.free_folder(Path(data))

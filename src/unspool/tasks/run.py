@@ -132,8 +132,9 @@ def _with_task(request: Request, notice: Callable[[str], None]) -> Request:
         known = request.given if request.start is None else {"task": request.given["task"]}  # the model decides more
         name, reason = str(settle(known).task), "as asked"
     else:
-        name, reason = find_task(request.paths, request.read)
-    notice(f"task       {name}: {reason} (--task {'|'.join(TASKS)})")
+        name, found = find_task(request.paths, request.read)
+        reason = f"{found} (--task {'|'.join(TASKS)})"
+    notice(f"task       {name}: {reason}")
     given = {**request.given, "task": name}
     start = starts.load(request.start, name) if request.start else None
     request = replace(request, given=starts.given_with(given, start, name))
