@@ -185,29 +185,31 @@ class Recurrent(nn.Module):
             raise SettingError("step: variational dropout in training needs the whole sequence; call eval() first")
         if x.dim() != 2:
             raise ValueError(f"x: expected shape (B, {self.input_size}), got {tuple(x.shape)}")
-        if not torch.is_grad_enabled() and self._steps_natively(x, state):
-            return self._native_step(x, state)
         y, final = self._over_batch(x[:, None], state, None)
         return y[:, 0], final
 
-    def _steps_natively(self, x: Tensor, state: LayerState | None) -> bool:
-        """Whether `_native_step` computes this step; what is wrong with it is told elsewhere."""
+    def _infers_natively(self, x: Tensor, state: LayerState | None) -> bool:
+        """Whether `_infer` computes this; what is wrong with it is told elsewhere."""
         parts = () if state is None else state if isinstance(state, tuple) else (state,)
-        shape = (self.num_layers, x.shape[0], self.hidden_size)
+        shape = (len(self._names), x.shape[0], self.hidden_size)
         return (
-            x.dtype == torch.float32
-            and x.shape[1] == self.input_size
-            and compiled.steps(self.layout, x)
-            and not (self.layer_norm or self.residual or (self.training and (self.dropout or self.zoneout)))
+            not torch.is_grad_enabled()
+            and x.dtype == torch.float32
+            and compiled.infers(self.layout, x)
+            and not (self.layer_norm or self.residual or (self.training and self._drops()))
             and len(parts) == (0 if state is None else len(self.layout.states))
             and all(isinstance(p, Tensor) and p.shape == shape and p.dtype == x.dtype for p in parts)
         )
 
-    def _native_step(self, x: Tensor, state: LayerState | None) -> tuple[Tensor, LayerState]:
-        shape = (self.num_layers, x.shape[0], self.hidden_size)
+    def _drops(self) -> bool:
+        return bool(self.dropout or self.zoneout or self.recurrent_dropout)
+
+    def _infer(self, x: Tensor, state: LayerState | None, lengths: Tensor | None) -> tuple[Tensor, LayerState]:
+        """All layers over x (B, T, I) by one native call each."""
+        shape = (len(self._names), x.shape[0], self.hidden_size)
         parts = [x.new_zeros(shape) for _ in self.layout.states] if state is None else _parts_of(state)
-        options = self._cell_options()
-        y, after = compiled.step(self.layout, x, parts, self._weights(), keep_share=self.zoneout, **options)
+        options = {"directions": 1 + self.bidirectional, "keep_share": self.zoneout, **self._cell_options()}
+        y, after = compiled.infer(self.layout, x, parts, self._weights(), lengths, **options)
         return y, after if len(after) > 1 else after[0]
 
     def stepper(
@@ -221,7 +223,7 @@ class Recurrent(nn.Module):
         """
         weight = self._parameters[next(iter(self._names[0].values()))]
         usual = not (self.bidirectional or self.layer_norm or self.residual)
-        if not usual or weight is None or weight.dtype != torch.float32 or not compiled.steps(self.layout, weight):
+        if not usual or weight is None or weight.dtype != torch.float32 or not compiled.infers(self.layout, weight):
             return None
         options = self._cell_options()
         return Stepper(self.layout, self._weights(), products, vectors=vectors, keep_share=self.zoneout, **options)
@@ -305,6 +307,8 @@ class Recurrent(nn.Module):
         batch, steps = (x if tokens is None else tokens).shape[:2]
         if lengths is not None:
             lengths = check_lengths(cast("Tensor | Sequence[int]", lengths), batch, steps, x.device)
+        if traces is None and tokens is None and self._infers_natively(x, state):
+            return self._infer(x, state, lengths)
         initial = self._spread(state, x, batch)
         final: list[State] = []
         directions = 1 + self.bidirectional
@@ -341,9 +345,7 @@ class Recurrent(nn.Module):
             found = [recurrent.trace(self.cell, x, lengths=lengths, **one) for one in told]
             traces += found
             return [(trace.output, trace.final) for trace in found]
-        if len(told) == 2:
-            return recurrent.run_pair(self.cell, x, lengths, told, tokens)
-        return [recurrent.run(self.cell, x, lengths=lengths, tokens=tokens, **told[0])]
+        return [recurrent.run(self.cell, x, lengths=lengths, tokens=tokens, **one) for one in told]
 
     def _told(self, part: int, x: Tensor, rows: int, steps: int) -> dict[str, Any]:
         """The arguments of `ops.recurrent.run` that belong to one direction of a layer, but its state."""

@@ -82,8 +82,8 @@ def _normalises(call: Call) -> bool:
     return call.layout.name in ("rnn", "lstm", "peephole") or (call.layout.name == "gru" and call.reset_after)
 
 
-def steps(layout: CellLayout, x: Tensor) -> bool:
-    """Whether `step` takes a cell and an input like x."""
+def infers(layout: CellLayout, x: Tensor) -> bool:
+    """Whether `infer` takes a cell and an input like x."""
     return (
         layout.recurrent
         and x.device.type == "cpu"
@@ -105,21 +105,6 @@ def run(call: Call) -> tuple[Tensor, State]:
     else:
         y, final = _forward(options, inputs, None)
     return _answer(call, y, final)
-
-
-def run_pair(first: Call, second: Call) -> list[tuple[Tensor, State]]:
-    """`run` of two calls, such as both directions of a layer: without gradients, at once where that is quicker."""
-    calls, prepared = (first, second), [_prepared(call) for call in (first, second)]
-    if torch.compiler.is_compiling() or any(_needs_gradient(inputs) for _, inputs in prepared):
-        return [run(call) for call in calls]
-    rooms = [_rooms(options, inputs) for options, inputs in prepared]
-    native.present().recurrent_forward_pair(
-        *(
-            (*_arguments(options, inputs), y, None, *_both(state))
-            for (options, inputs), (y, state) in zip(prepared, rooms, strict=True)
-        )
-    )
-    return [_answer(call, y, state) for call, (y, state) in zip(calls, rooms, strict=True)]
 
 
 def _answer(call: Call, y: Tensor, final: Sequence[Tensor]) -> tuple[Tensor, State]:
@@ -147,54 +132,50 @@ def _needs_gradient(inputs: _Inputs) -> bool:
     return torch.is_grad_enabled() and any(part is not None and part.requires_grad for part in inputs.values())
 
 
-def step(
+def infer(
     layout: CellLayout,
     x: Tensor,
     state: Sequence[Tensor],
-    layers: Sequence[Weights],
+    parts: Sequence[Weights],
+    lengths: Tensor | None = None,
     *,
+    directions: int = 1,
     keep_share: float = 0.0,
     nonlinearity: str = "tanh",
     reset_after: bool = True,
 ) -> tuple[Tensor, State]:
-    """One step through stacked layers, without gradients: (y (B, H), new state).
+    """Stacked layers without gradients: (y (B, T, D·H), new state), D = `directions`.
 
-    x (B, I); `state`: each part (layers, B, H); `layers`: the weights of each, by name. For float32 on the CPU.
-    One native call a layer and nothing else: on one row, checking the call as `recurrent.run` does would take longer
-    than the products. The native entry still checks everything that it reads.
+    x (B, T, I); `state`: each tensor (layers · D, B, H); `parts`: the weights of each layer and direction, by name;
+    lengths (B,) int64. For float32 on the CPU. One native call a layer and nothing else: on few rows, checking the call
+    as `recurrent.run` does would take longer than the products. The native entry still checks everything that it reads.
     """
-    options = _Options(layout, False, nonlinearity, reset_after, keep_share, 0)
-    threads = torch.get_num_threads()
-    forward, cell = native.present().recurrent_forward, options.cell
-    x = x.contiguous().unsqueeze(1)
-    before = [part.contiguous().unbind() for part in state]
-    after = [torch.empty_like(part, memory_format=torch.contiguous_format) for part in state]
-    new = [part.unbind() for part in after]
-    for k, weights in enumerate(layers):
-        w_hh = weights["weight_hh"]
-        y = x.new_empty(x.shape[0], 1, w_hh.shape[1])
-        bias, extra = (weights.get("bias_ih"), weights.get("bias_hh")), weights.get("weight_ch")
-        if layout.normalised:
-            extra = torch.cat([weights["norm_weight"], weights["norm_bias"]])
-        c, new_c = (before[1][k], new[1][k]) if layout.has_memory else (None, None)
-        told = (
-            weights["weight_ih"],
-            w_hh,
-            *bias,
-            extra,
-            before[0][k],
-            c,
-            None,
-            None,
-            None,
-            None,
-            keep_share,
-            False,
-            threads,
-        )
-        forward(cell, x, None, None, *told, y, None, new[0][k], new_c)
-        x = y
-    return x.squeeze(1), tuple(after)
+    cell, threads = kernel_name(layout, nonlinearity, reset_after), torch.get_num_threads()
+    x = x.contiguous()
+    before = [tensor.contiguous().unbind() for tensor in state]
+    after = [torch.empty_like(tensor, memory_format=torch.contiguous_format) for tensor in state]
+    new = [tensor.unbind() for tensor in after]
+    for first in range(0, len(parts), directions):
+        calls, outputs = [], []
+        for k in range(first, first + directions):
+            own = {name: weight.contiguous() for name, weight in parts[k].items()}
+            outputs.append(room(x.shape[0], x.shape[1], own["weight_hh"].shape[1]))
+            extra = own.get("weight_ch")
+            if layout.normalised:
+                extra = torch.cat([own["norm_weight"], own["norm_bias"]])
+            c, new_c = (before[1][k], new[1][k]) if layout.has_memory else (None, None)
+            weights = own["weight_ih"], own["weight_hh"], own.get("bias_ih"), own.get("bias_hh"), extra
+            options = keep_share, k - first == 1, threads
+            unused = (None,) * 4
+            told = (cell, x, lengths, None, *weights, before[0][k], c, *unused, *options)
+            calls.append((*told, outputs[-1], None, new[0][k], new_c))
+        if directions == 1:
+            native.present().recurrent_forward(*calls[0])
+            x = outputs[0]
+        else:
+            native.present().recurrent_forward_pair(*calls)
+            x = torch.cat(outputs, 2)
+    return x, tuple(after)
 
 
 def _inputs(call: Call) -> _Inputs:

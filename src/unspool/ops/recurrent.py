@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from unspool.ops import compiled, fused, reference
-from unspool.ops.call import Call, State, Weights, checked_call
+from unspool.ops.call import State, Weights, checked_call
 
 
 def run(
@@ -59,26 +58,8 @@ def run(
         reset_after=reset_after,
         tokens=tokens,
     )
-    return _compute(_takable(call))
-
-
-def run_pair(
-    cell: str, x: Tensor, lengths: Tensor | None, both: Sequence[dict[str, Any]], tokens: Tensor | None = None
-) -> list[tuple[Tensor, State]]:
-    """`run` over the same x with the two sets of other arguments, such as those of both directions of a layer; on few
-    rows at once."""
-    calls = [_takable(checked_call(cell, x, lengths=lengths, tokens=tokens, **one)) for one in both]
-    return compiled.run_pair(*calls) if all(map(compiled.takes, calls)) else [_compute(call) for call in calls]
-
-
-def _takable(call: Call) -> Call:
-    """The call over vectors where the compiled core does not take its tokens."""
-    if call.tokens is None or compiled.takes(call):
-        return call
-    return replace(call, x=functional.embedding(call.tokens, call.x), tokens=None)
-
-
-def _compute(call: Call) -> tuple[Tensor, State]:
+    if call.tokens is not None and not compiled.takes(call):  # perhaps it takes their vectors
+        call = replace(call, x=functional.embedding(call.tokens, call.x), tokens=None)
     if compiled.takes(call):
         return compiled.run(call)
     return fused.run(call) if fused.takes(call) else reference.run(call)
