@@ -79,3 +79,26 @@ def test_random_bits_have_their_share_and_follow_the_seed():
     numbers = random_bits((5000, 4), 0.5, cpu).double().numpy()
     assert np.abs(np.corrcoef(numbers.T) - np.eye(4)).max() < 0.06
     assert random_bits((0, 3), 0.5, cpu).shape == (0, 3)
+
+
+@pytest.mark.parametrize("cell", sorted(nn.RECURRENT))
+@pytest.mark.parametrize(("rows", "steps"), [(0, 3), (3, 0), (0, 0), (3, 1), (3, 9), (40, 9)])
+def test_inference_equals_the_answers_with_gradients(cell, rows, steps):
+    """With strided input, states and lengths, too; with and without a gradient the layer takes different ways."""
+    torch.manual_seed(1)
+    layer = nn.RECURRENT[cell](5, 7, 2, bidirectional=True, zoneout=0.2).eval()
+    x, lengths = torch.randn(rows, 5, steps).permute(2, 0, 1), torch.arange(2 * rows)[::2].clamp(max=steps)
+    _, state = layer(x)
+    first = tuple(
+        torch.randn(part.shape).mT.contiguous().mT for part in (state if isinstance(state, tuple) else (state,))
+    )
+    first = first if len(first) > 1 else first[0]
+    for given in (None, lengths):
+        for begun in (None, first):
+            y, last = layer(x, begun, lengths=given)
+            with torch.no_grad():
+                found, after = layer(x, begun, lengths=given)
+            torch.testing.assert_close(found, y.detach(), atol=2e-6, rtol=0)
+            pairs = zip(*(one if isinstance(one, tuple) else (one,) for one in (after, last)), strict=True)
+            for one, other in pairs:
+                torch.testing.assert_close(one, other.detach(), atol=2e-6, rtol=0)

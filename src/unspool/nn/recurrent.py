@@ -185,7 +185,9 @@ class Recurrent(nn.Module):
             raise SettingError("step: variational dropout in training needs the whole sequence; call eval() first")
         if x.dim() != 2:
             raise ValueError(f"x: expected shape (B, {self.input_size}), got {tuple(x.shape)}")
-        y, final = self._over_batch(x[:, None], state, None)
+        step = x[:, None]
+        run = self._infer if self._infers_natively(step, state) else self._over_batch
+        y, final = run(step, state, None)
         return y[:, 0], final
 
     def _infers_natively(self, x: Tensor, state: LayerState | None) -> bool:
@@ -195,6 +197,7 @@ class Recurrent(nn.Module):
         return (
             not torch.is_grad_enabled()
             and x.dtype == torch.float32
+            and x.shape[2] == self.input_size
             and compiled.infers(self.layout, x)
             and not (self.layer_norm or self.residual or (self.training and self._drops()))
             and len(parts) == (0 if state is None else len(self.layout.states))

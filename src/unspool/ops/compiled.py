@@ -151,7 +151,7 @@ def infer(
     as `recurrent.run` does would take longer than the products. The native entry still checks everything that it reads.
     """
     cell, threads = kernel_name(layout, nonlinearity, reset_after), torch.get_num_threads()
-    x = x.contiguous()
+    x, lengths = x.contiguous(), None if lengths is None else lengths.contiguous()
     before = [tensor.contiguous().unbind() for tensor in state]
     after = [torch.empty_like(tensor, memory_format=torch.contiguous_format) for tensor in state]
     new = [tensor.unbind() for tensor in after]
