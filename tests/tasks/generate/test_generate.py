@@ -8,6 +8,7 @@ import os
 import re
 import signal
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ from unspool.tasks.generate import fitting, sampler
 from unspool.text import ngrams, streams
 from unspool.text.readers import Documents, ReadOptions
 from unspool.text.spelling import Speller
-from unspool.text.streams import Encoder, Tokens
+from unspool.text.streams import START, Encoder, Tokens
 from unspool.text.tokenizers import train_tokenizer
 from unspool.training.callbacks import Callback
 from unspool.training.checkpoint import Progress
@@ -107,17 +108,29 @@ def test_every_validation_is_followed_by_a_sample_at_each_temperature(
     finished: run.Finished, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert sampler.LADDER == (0.5, 0.8, 1.1)
-    monkeypatch.setattr(sampler, "SHOWN", 30)
+    monkeypatch.setattr(sampler, "SHOWN", 60)
     model, told = finished.outcome.predictor, list[str]()
     drawn = set()
     for epoch in (1, 2):
         sampler.Sampler(lambda: model, told.append).on_validation(Progress(epoch=epoch), {}, best=False)
         for temperature, line in zip((0.5, 0.8, 1.1), told, strict=True):
-            text = draw(model, "", Sampling(temperature, seed=epoch), 30)[0]
+            text = draw(model, "", Sampling(temperature, seed=epoch), 60)[0]
             assert line == f"  {temperature}  {' '.join(text.split())}"
             drawn.add(text)
         told.clear()
     assert len(drawn) == 6  # each epoch and each temperature has its own
+
+
+def test_running_text_is_written_after_a_line_break(finished: run.Finished) -> None:
+    """The usual start stands once in running text: what follows it is hardly learned."""
+    model = finished.outcome.predictor
+    assert model.running
+    assert model.prompt_ids("")[0].tolist() == model.encoder.encode("\n").tolist()
+    assert model.prompt_ids("the")[0].tolist() == [START, *model.encoder.encode("the").tolist()]
+    of_rows = replace(model, running=False)
+    assert of_rows.prompt_ids("")[0].tolist() == [START]
+    unknown = replace(model, tokenizer=train_tokenizer("char", ["no line break"]))
+    assert unknown.prompt_ids("")[0].tolist() == [START]
 
 
 def test_a_run_tells_the_ladder_of_the_model_as_it_stands() -> None:
