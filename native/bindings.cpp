@@ -69,8 +69,6 @@ void run_checked(const Call& call) {
     call();
   } catch (const WrongType& error) {
     throw nb::type_error(error.what());
-  } catch (const std::bad_cast&) {
-    throw nb::type_error("expected the arguments of recurrent_forward, with its types");
   }
 }
 
@@ -124,9 +122,14 @@ void recurrent_forward(const std::string& cell, Object x, Object lengths, Object
 Arguments read(const nb::tuple& given) {
   if (nb::len(given) != 22) throw nb::value_error("expected the arguments of recurrent_forward, all 22");
   const auto at = [&](int i) { return nb::handle(given[i]); };
-  Arguments a = read(nb::cast<std::string>(at(0)), at(1), at(2), at(3), at(4), at(5), at(6), at(7), at(8), at(9), at(10),
-                     at(11), at(12), at(13), at(14), nb::cast<double>(at(15)), nb::cast<bool>(at(16)),
-                     nb::cast<Size>(at(17)), at(18), at(19));
+  Arguments a;
+  try {
+    a = read(nb::cast<std::string>(at(0)), at(1), at(2), at(3), at(4), at(5), at(6), at(7), at(8), at(9), at(10), at(11),
+             at(12), at(13), at(14), nb::cast<double>(at(15)), nb::cast<bool>(at(16)), nb::cast<Size>(at(17)), at(18),
+             at(19));
+  } catch (const std::bad_cast&) {
+    throw WrongType("expected the arguments of recurrent_forward, with its types");
+  }
   a.final_h = describe("final_h", at(20));
   a.final_c = describe("final_c", at(21));
   return a;

@@ -275,6 +275,8 @@ Sequence check(const Arguments& a, const GradientArguments* gradients, Gradients
 }
 
 void check_pair(const Arguments& a, const Arguments& b) {
+  for (const Arguments* one : {&a, &b})
+    if (one->saved.kind != Kind::absent) wrong_value("saved", "expected None for a pair");
   check_apart({&a.y, &a.final_h, &a.final_c}, {&b.y, &b.final_h, &b.final_c});
   for (const auto& [one, other] : {std::pair(&a, &b), std::pair(&b, &a)})
     check_apart({&one->y, &one->final_h, &one->final_c},
@@ -334,9 +336,10 @@ WindowCall check_windows(const WindowArguments& a, WindowGradients* g) {
   c.windows = std::max<Size>(1, c.steps - c.size + 1);
   product("x", {c.rows, c.steps + 1, c.width + 8, 8});
   product("weight", {c.filters + 16, c.size + 1, c.width + 16, 8});
-  product("y", {c.rows + 1, c.windows + 2 * c.size, c.filters + 16, 8});
   if (a.threads < 1 || a.threads > 4096) wrong_value("threads", "expected 1 to 4096");
   c.threads = static_cast<int>(a.threads);
+  product("x", {a.threads + 64, c.steps + 1, c.width + 8, 8});  // scratch, also without a row
+  product("y", {c.rows + a.threads + 64, c.windows + 2 * c.size, c.filters + 16, 8});
   c.x = floats(a.x, {c.rows, c.steps, c.width});
   c.weight = floats(a.weight, {c.filters, c.size, c.width});
   if (a.lengths.kind == Kind::absent) wrong_value("lengths", "expected a tensor");

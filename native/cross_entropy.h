@@ -1,4 +1,4 @@
-// A softmax, its cross-entropy with a target and the gradient of that, in one walk over a row of logits.
+// A softmax, its cross-entropy with a target and the gradient of that, row by row while a row is near.
 #pragma once
 
 #include <algorithm>

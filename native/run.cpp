@@ -201,7 +201,7 @@ void forward_pair(const Sequence& a, const Sequence& b) {
     return forward(b);
   }
   std::exception_ptr failed[2];  // nothing may leave a thread of the team
-  const auto products = [](const Sequence& s) { return s.rows * s.steps * layout_of(s.cell).gates * s.hidden * s.hidden; };
+  const auto products = [](const Sequence& s) { return layout_of(s.cell).gates * s.hidden * s.hidden * s.rows; };  // as forward_few
   sharing().time(2, products(a) + products(b), [&](int members) {
     parallel(members, 2, [&](Size i) {
       Sequence s = i ? b : a;

@@ -17,7 +17,7 @@ const CellLayout& layout_of(Cell cell);
 Size saved_floats(Cell cell, Size rows, Size real_steps, Size hidden, bool norm = false);
 
 void forward(const Sequence& s);
-// Two that share nothing, at once where both are of few rows: each by a thread of its own, whose second-level cache keeps
+// Two of which neither writes what the other touches, at once where both are of few rows: each by a thread of its own, whose second-level cache keeps
 // its weights.
 void forward_pair(const Sequence& a, const Sequence& b);
 void backward(const Sequence& s, const Gradients& g);

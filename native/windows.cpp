@@ -36,7 +36,8 @@ void windows_forward(const WindowCall& call) {
 }
 
 void windows_backward(const WindowCall& call, const WindowGradients& g) {
-  const Size threads = std::max(1, call.threads), parts = std::min(threads, call.filters), whole = padded(call.width, kPanel);
+  const Size threads = std::clamp<Size>(call.threads, 1, std::max<Size>(1, call.rows));
+  const Size parts = std::clamp<Size>(call.threads, 1, call.filters), whole = padded(call.width, kPanel);
   const Size each = padded(windows_back_scratch(call), kLine);
   const Size own = padded(windows_weight_scratch(call, (call.filters + parts - 1) / parts), kLine);
   float *panels = nullptr, *scratch = nullptr, *sums = nullptr;

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from torch.nn.utils import parametrizations, prune
 
 from unspool import native, nn
 from unspool.nn.recurrent import random_bits
@@ -102,3 +103,13 @@ def test_inference_equals_the_answers_with_gradients(cell, rows, steps):
             pairs = zip(*(one if isinstance(one, tuple) else (one,) for one in (after, last)), strict=True)
             for one, other in pairs:
                 torch.testing.assert_close(one, other.detach(), atol=2e-6, rtol=0)
+
+
+def test_pruned_and_parametrized_weights_are_those_in_use():
+    layer, x = nn.LSTM(3, 5, batch_first=True), torch.randn(2, 4, 3)
+    prune.l1_unstructured(layer, "weight_hh_l0", 0.5)
+    parametrizations.weight_norm(layer, "weight_ih_l0")
+    wanted = layer(x)[0].detach()
+    with torch.no_grad():
+        torch.testing.assert_close(layer(x)[0], wanted, atol=1e-6, rtol=0)
+        torch.testing.assert_close(layer.step(x[:, 0])[0], wanted[:, 0], atol=1e-6, rtol=0)

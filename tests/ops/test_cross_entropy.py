@@ -159,3 +159,9 @@ def test_losses_may_not_lie_in_the_logits() -> None:
     logits = torch.zeros(3, 4)
     with pytest.raises(ValueError, match="overlaps"):
         native.present().cross_entropy(logits, torch.zeros(3, dtype=torch.int64), 0.0, 1.0, 1, logits[0, :3])
+
+
+def test_targets_may_be_a_column() -> None:
+    x, weight, bias, targets = parts(dtype=torch.float32)
+    column = torch.stack([targets, targets], 1)[:, 1]
+    assert torch.equal(linear_cross_entropy(x, weight, bias, column), linear_cross_entropy(x, weight, bias, targets))

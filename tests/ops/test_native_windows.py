@@ -165,3 +165,16 @@ def test_a_gradient_of_gradients_is_refused_in_words() -> None:
     (first,) = torch.autograd.grad(y.sum(), x, create_graph=True)
     with pytest.raises(RuntimeError, match="a convolution has no gradient of gradients in float32: use float64"):
         first.sum().backward()
+
+
+def test_a_bias_may_be_one_number_for_all_filters() -> None:
+    x, lengths, weight, _ = make(3, 7, 5, 8, 3, 0.0)
+    bias = torch.full((1,), 0.5).expand(8)
+    assert torch.equal(*(compiled_windows.answers(x, lengths, weight, one) for one in (bias, bias.clone())))
+
+
+def test_sizes_without_a_row_do_not_overflow() -> None:
+    x, y = torch.empty(0, 2**49, 64), torch.empty(0, 2**49, 1536)
+    given = (x, torch.empty(0, dtype=torch.int64), torch.zeros(1536, 1, 64), 1536, y, None, torch.empty(1536, 1, 64))
+    with pytest.raises(ValueError, match="too large"):
+        native.present().windows_backward(*given, None)

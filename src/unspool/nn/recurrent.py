@@ -233,8 +233,13 @@ class Recurrent(nn.Module):
 
     def _weights(self) -> list[dict[str, Tensor]]:
         """The parameters of each layer and direction, by the names of `ops.layouts`."""
-        parameters = self._parameters
-        return [{name: cast(Tensor, parameters[own]) for name, own in names.items()} for names in self._names]
+        found = (
+            self._parameters
+        )  # getattr takes ten times as long, but knows what pruning and parametrizations put there
+        return [
+            {name: cast(Tensor, found[own] if own in found else getattr(self, own)) for name, own in names.items()}
+            for names in self._names
+        ]
 
     def trace(
         self, input: Tensor, state: LayerState | None = None, lengths: Tensor | Sequence[int] | None = None

@@ -38,9 +38,9 @@ def update(table: Table, place: int, ids: Tensor, gradient: Tensor, step: Step) 
     native.present().update_rows(*table[:4], place, ids, step.eps, threads, given, *numbers)
 
 
-def distinct(ids: Tensor) -> tuple[Tensor, Tensor]:
-    """See rows.distinct."""
-    flat, size = ids.reshape(-1).contiguous(), int(ids.max()) + 1
+def distinct(ids: Tensor, size: int) -> tuple[Tensor, Tensor]:
+    """See rows.distinct; all ids are below `size`."""
+    flat = ids.reshape(-1).contiguous()
     slots, found = torch.empty_like(flat), torch.empty_like(flat)
     return found[: native.present().distinct_rows(flat, size, False, slots, found)], slots.view(ids.shape)
 

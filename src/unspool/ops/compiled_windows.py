@@ -19,6 +19,7 @@ def answers(x: Tensor, lengths: Tensor, weight: Tensor, bias: Tensor | None) -> 
     x (B, T, E), lengths (B,) int64, weight (F, k, E), bias (F,) or None. The padding is not read.
     """
     x, lengths, weight = x.contiguous(), lengths.contiguous(), weight.contiguous()
+    bias = None if bias is None else bias.contiguous()
     if torch.is_grad_enabled() and any(part is not None and part.requires_grad for part in (x, weight, bias)):
         found: Tensor = _Windows.apply(x, lengths, weight, bias)  # type: ignore[no-untyped-call]
         return found

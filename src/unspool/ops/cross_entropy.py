@@ -37,6 +37,7 @@ def linear_cross_entropy(
         low, high = (int(one) for one in torch.aminmax(targets))
         if low < 0 or high >= len(weight):
             raise ValueError(f"targets: expected 0 to {len(weight) - 1}, got {low} to {high}")
+    targets = targets.contiguous()
     if not torch.is_grad_enabled():
         return _walk(x, weight, bias, targets, label_smoothing, None)
     loss: Tensor = _LinearCrossEntropy.apply(x, weight, bias, targets, label_smoothing)  # type: ignore[no-untyped-call]

@@ -51,10 +51,10 @@ class Step(NamedTuple):
 
 def distinct(ids: Tensor) -> tuple[Tensor, Tensor]:
     """The distinct ids of (...) int64 or int32, ascending (U,), and where each stands among them (...), both int64."""
-    if native.core() is not None and ids.numel() and ids.device.type == "cpu" and not torch.compiler.is_compiling():
+    if not torch.compiler.is_compiling() and ids.numel() and ids.device.type == "cpu" and native.core() is not None:
         low, high = torch.aminmax(ids)
         if 0 <= int(low) <= int(high) < FEW:
-            return compiled_rows.distinct(ids.long())
+            return compiled_rows.distinct(ids.long(), int(high) + 1)
     found, slots = torch.unique(ids, return_inverse=True)
     return found.long(), slots
 
