@@ -91,7 +91,8 @@ def generate(
     if stop == "":
         raise UsageError("--stop is empty: give the text before which a sample ends, or leave it out")
     drawn = random_word or not (interactive or temperature == 0)  # not what a person chooses, nor the likeliest
-    told = seed is not None or not drawn
+    given = seed is not None
+    told = given or not drawn
     seed = random.SystemRandom().randrange(2**32) if seed is None else seed
     how = Sampling(temperature, top_k, top_p, repetition_penalty, seed)
     if interactive:
@@ -111,7 +112,7 @@ def generate(
     ids, unknown = loaded.prompt_ids(words, label)
     if chosen:
         note(f"label      {shorten(label)} (--label {'|'.join(shorten(name, 30) for name in loaded.labels[:8])})")
-    if not told:
+    if not told or (chosen and not given):
         note(f"seed       {seed}")
     if unknown:
         named = ", ".join(repr(shorten(piece, 30)) for piece in unknown[:8])

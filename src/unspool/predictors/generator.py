@@ -196,7 +196,8 @@ class GeneratorPredictor(Predictor):
         steps = list(self.generate(self.prompt_ids("", label)[0], Sampling(0.8, seed=seed), WORD_TOKENS))
         text = "".join(token.text for (token,) in steps if token)
         over = steps[-1].over is not None and steps[-1].over[0]
-        return _first_word(text, begins=self.ends, ends=over)  # running text may begin in the middle of a word
+        # In running text not the first: lines begin alike, and what follows START may be the middle of a word.
+        return _first_word(text, begins=self.ends, ends=over)
 
     def surprises(self, texts: Sequence[str], labels: Sequence[str] | None = None) -> Iterator[Surprise]:
         """The surprise of each token of each text, read from its start."""
