@@ -65,11 +65,15 @@ def test_what_two_calls_write_lies_apart() -> None:
         other[place] = one[place]
         with pytest.raises(ValueError, match=f"{name}: overlaps {name}"):
             core.recurrent_forward_pair(tuple(one), tuple(other))
+    for place, given, name in ((20, 9, "final_h: overlaps h"), (21, 10, "final_c: overlaps c")):
         one, other = arguments(), arguments()
-        other[1] = one[18].view(1, 6, 2)
-        other[18] = torch.empty(1, 6, 4)
-        with pytest.raises(ValueError, match="y: overlaps x"):
+        other[given] = one[place]
+        with pytest.raises(ValueError, match=name):
             core.recurrent_forward_pair(tuple(one), tuple(other))
+    one, other = arguments(), arguments()
+    other[1], other[18] = one[18].view(1, 6, 2), torch.empty(1, 6, 4)
+    with pytest.raises(ValueError, match="y: overlaps x"):
+        core.recurrent_forward_pair(tuple(one), tuple(other))
 
 
 def test_wrong_arguments_are_refused_by_name() -> None:

@@ -321,13 +321,14 @@ class Recurrent(nn.Module):
         final: list[State] = []
         directions = 1 + self.bidirectional
         for layer in range(self.num_layers):
-            entering = x
+            entering, outputs = x, []
             if layer and self.dropout:
                 x = self._between(x)
-            parts = range(layer * directions, (layer + 1) * directions)
-            answers = self._run(parts, x, initial, lengths, traces, None if layer else tokens)
-            final += [after for _, after in answers]
-            y = torch.cat([y for y, _ in answers], 2) if self.bidirectional else answers[0][0]
+            for part in range(layer * directions, (layer + 1) * directions):
+                y, after = self._run(part, x, initial[part], lengths, traces, None if layer else tokens)
+                outputs.append(y)
+                final.append(after)
+            y = torch.cat(outputs, 2) if self.bidirectional else outputs[0]
             x = y + entering if layer and self.residual else y
         return x, self._collect(final)
 
@@ -339,31 +340,26 @@ class Recurrent(nn.Module):
 
     def _run(
         self,
-        parts: Sequence[int],
+        part: int,
         x: Tensor,
-        initial: list[State],
+        state: State,
         lengths: Tensor | None,
         traces: list[Trace] | None,
         tokens: Tensor | None,
-    ) -> list[tuple[Tensor, State]]:
-        """One layer in its one or two directions, numbered as their states are."""
+    ) -> tuple[Tensor, State]:
+        """One layer in one direction."""
         shape = (x if tokens is None else tokens).shape
-        told = [{"state": initial[part], **self._told(part, x, shape[0], shape[1])} for part in parts]
-        if traces is not None:
-            found = [recurrent.trace(self.cell, x, lengths=lengths, **one) for one in told]
-            traces += found
-            return [(trace.output, trace.final) for trace in found]
-        return [recurrent.run(self.cell, x, lengths=lengths, tokens=tokens, **one) for one in told]
-
-    def _told(self, part: int, x: Tensor, rows: int, steps: int) -> dict[str, Any]:
-        """The arguments of `ops.recurrent.run` that belong to one direction of a layer, but its state."""
-        return {
-            "weights": {name: getattr(self, own) for name, own in self._names[part].items()},
+        arguments: dict[str, Any] = {
             "reverse": self.bidirectional and part % 2 == 1,
-            "state_mask": self._draw_state_mask(x, rows),
-            "zoneout": self._draw_zoneout(x, rows, steps),
+            "state_mask": self._draw_state_mask(x, shape[0]),
+            "zoneout": self._draw_zoneout(x, shape[0], shape[1]),
             **self._cell_options(),
         }
+        weights = {name: getattr(self, own) for name, own in self._names[part].items()}
+        if traces is None:
+            return recurrent.run(self.cell, x, state, weights, lengths, tokens=tokens, **arguments)
+        traces.append(recurrent.trace(self.cell, x, state, weights, lengths, **arguments))
+        return traces[-1].output, traces[-1].final
 
     def _draw_state_mask(self, x: Tensor, rows: int) -> Tensor | None:
         if not (self.training and self.recurrent_dropout):

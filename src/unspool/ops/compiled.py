@@ -104,10 +104,6 @@ def run(call: Call) -> tuple[Tensor, State]:
         y, *final = _Layer.apply(options, *inputs.values())  # type: ignore[no-untyped-call]
     else:
         y, final = _forward(options, inputs, None)
-    return _answer(call, y, final)
-
-
-def _answer(call: Call, y: Tensor, final: Sequence[Tensor]) -> tuple[Tensor, State]:
     return y, (*final, reference.final_window(call, call.x)) if call.layout.window else tuple(final)
 
 
@@ -248,22 +244,12 @@ def _call(options: _Options, inputs: _Inputs) -> Call:
 
 
 def _forward(options: _Options, inputs: _Inputs, saved: Tensor | None) -> tuple[Tensor, State]:
-    y, state = _rooms(options, inputs)
-    native.present().recurrent_forward(*_arguments(options, inputs), y, saved, *_both(state))
-    return y, state
-
-
-def _rooms(options: _Options, inputs: _Inputs) -> tuple[Tensor, State]:
-    """For y and the final state."""
     h, shaped = inputs["h"], inputs["x"] if inputs["tokens"] is None else inputs["tokens"]
     assert h is not None and shaped is not None
-    state = tuple(torch.empty_like(h) for _ in range(1 + options.layout.has_memory))
-    return room(*shaped.shape[:2], h.shape[1]), state
-
-
-def _both(state: State) -> tuple[Tensor, Tensor | None]:
-    """h and, where there is one, c."""
-    return state[0], state[1] if len(state) > 1 else None
+    y = room(*shaped.shape[:2], h.shape[1])
+    h, c = torch.empty_like(h), torch.empty_like(h) if options.layout.has_memory else None
+    native.present().recurrent_forward(*_arguments(options, inputs), y, saved, h, c)
+    return y, (h,) if c is None else (h, c)
 
 
 def _arguments(options: _Options, inputs: _Inputs) -> tuple[Any, ...]:
