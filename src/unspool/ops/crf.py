@@ -148,13 +148,13 @@ def _passes(emissions: Tensor, lengths: Tensor, chain: Chain) -> _Passes:
     shift = scores.amax(2, keepdim=True)  # (T, B, 1)
     likely = (scores - shift).exp()
     valid = valid_steps(lengths, steps).T[..., None]  # (T, B, 1)
-    alpha, xi, shares = torch.empty_like(likely), torch.zeros_like(likely), torch.zeros_like(likely)
+    alpha, xi, shares = torch.zeros_like(likely), torch.zeros_like(likely), torch.zeros_like(likely)
     divisors = torch.ones_like(shift)
     for t in range(steps):
         current = likely[t] * (alpha[t - 1] @ transitions if t else start)
         divisor = current.sum(1, keepdim=True)
         divisors[t] = torch.where(valid[t], divisor, 1.0)
-        alpha[t] = torch.where(valid[t], current / divisor, alpha[t - 1])
+        alpha[t] = torch.where(valid[t], current / divisor, alpha[t - 1])  # alpha[-1], before the first, is zeros
     if not steps:
         return _Passes(scores.new_zeros(len(lengths)), shares, alpha, xi)
     ending = alpha[-1] @ end  # (B,)
