@@ -34,9 +34,8 @@ class ForwardRun {
   ForwardRun(const Plan& plan, Size group, float* scratch, Team team = {})
       : p_(plan), team_(team), group_(group), rows_(plan.rows_in(group)), hidden_(plan.s.hidden),
         units_(plan.units), stride_(plan.operand.width() + plan.units + kGuard) {
-    const Size blocks = (units_ + kPanel - 1) / kPanel;
-    first_ = blocks * team.index / team.count * kPanel;
-    last_ = std::min(units_, blocks * (team.index + 1) / team.count * kPanel);
+    first_ = share(units_, 0);
+    last_ = share(units_, 1);
     const Size n = plan.group_rows;
     operand_ = take(scratch, n * stride_);
     next_ = take(scratch, n * stride_);
@@ -48,15 +47,14 @@ class ForwardRun {
 
   void run() {
     if (p_.few.projection) project();
-    for (Size i = team_.index; i < rows_; i += team_.count) begin_row(i);
+    begin();
     team_.wait();
     Size active = rows_;
     for (Size step = 0; step < p_.s.steps; ++step) {
       while (active > 0 && length(active - 1) <= step) --active;
       if (active == 0) break;
       take_step(step, active);
-      for (Size i = active; i-- > 0 && length(i) == step + 1;)
-        if (i % team_.count == team_.index) end_row(i);
+      for (Size i = active; i-- > 0 && length(i) == step + 1;) end_row(i);
       float* swap = operand_;
       operand_ = next_;
       next_ = swap;
@@ -82,29 +80,45 @@ class ForwardRun {
     return operand + i * stride_ + p_.operand.second + p_.operand.input;
   }
 
-  // Initial states; the final ones and y where nothing will be computed.
+  // Where this member's columns of n begin, or with 1 end: whole panels. What it has written stays in its core's cache.
+  Size share(Size n, int end) const {
+    const Size panels = (n + kPanel - 1) / kPanel;
+    return std::min(n, panels * (team_.index + end) / team_.count * kPanel);
+  }
+
+  // Initial states of this member's units; the final ones and y where nothing will be computed.
+  void begin() {
+    for (Size i = 0; i < rows_; ++i)
+      for (Size u = first_; u < last_; u += V::width) {
+        V::load_first(p_.s.state[0] + row(i) * hidden_ + u, hidden_ - u).store(state_ + i * units_ + u);
+        if constexpr (cell.has_memory)
+          V::load_first(p_.s.state[1] + row(i) * hidden_ + u, hidden_ - u).store(memory_ + i * units_ + u);
+      }
+    if constexpr (read == Read::normalised) team_.wait();
+    for (Size i = 0; i < rows_; ++i) {
+      begin_row(i);
+      if (length(i) == 0) end_row(i);
+    }
+    for (Size i = team_.index; i < rows_; i += team_.count) {
+      float* y = p_.s.y + row(i) * p_.s.steps * hidden_;
+      std::fill(y + length(i) * hidden_, y + p_.s.steps * hidden_, 0.0f);
+    }
+  }
+
+  // What the first step's products read.
   void begin_row(Size i) {
     const Size b = row(i);
-    for (Size u = 0; u < units_; u += V::width) {
-      V::load_first(p_.s.state[0] + b * hidden_ + u, hidden_ - u).store(state_ + i * units_ + u);
-      if constexpr (cell.has_memory)
-        V::load_first(p_.s.state[1] + b * hidden_ + u, hidden_ - u).store(memory_ + i * units_ + u);
-    }
     if constexpr (read == Read::normalised) gain_moments(i);
-    for (Size u = 0; u < units_; u += V::width) {
+    for (Size u = first_; u < last_; u += V::width) {
       const V seen = shown(i, u, V::load(state_ + i * units_ + u));
       if (p_.s.saved) seen.store(p_.first + b * units_ + u);
       (seen * mask(b, u)).store(read_at(operand_, i) + u);
     }
-    if (length(i) == 0) end_row(i);
-    float* y = p_.s.y + b * p_.s.steps * hidden_;
-    const Size done = p_.length[b] * hidden_;
-    std::fill(y + done, y + p_.s.steps * hidden_, 0.0f);
   }
 
   void end_row(Size i) {
     const Size b = row(i);
-    for (Size u = 0; u < units_; u += V::width) {
+    for (Size u = first_; u < last_; u += V::width) {
       V::load(state_ + i * units_ + u).store_first(p_.s.final_state[0] + b * hidden_ + u, hidden_ - u);
       if constexpr (cell.has_memory)
         V::load(memory_ + i * units_ + u).store_first(p_.s.final_state[1] + b * hidden_ + u, hidden_ - u);
@@ -119,9 +133,10 @@ class ForwardRun {
     active_ = active;
     look_ahead(step, active);
     if (!p_.s.projected) {
-      for (Size i = team_.index; i < active; i += team_.count)
-        std::memcpy(operand_ + i * stride_ + p_.operand.second, p_.s.x + p_.at(row(i), step) * p_.s.inputs,
-                    static_cast<std::size_t>(p_.s.inputs) * sizeof(float));
+      const Size first = share(p_.s.inputs, 0), bytes = (share(p_.s.inputs, 1) - first) * static_cast<Size>(sizeof(float));
+      for (Size i = 0; i < active; ++i)
+        std::memcpy(operand_ + i * stride_ + p_.operand.second + first, p_.s.x + p_.at(row(i), step) * p_.s.inputs + first,
+                    static_cast<std::size_t>(bytes));
       team_.wait();
     }
     if constexpr (!two && read != Read::normalised)

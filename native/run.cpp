@@ -1,6 +1,6 @@
 #include "run.h"
 
-#include <exception>
+#include <bit>
 #include <memory>
 #include <numeric>
 #include <stdexcept>
@@ -88,7 +88,7 @@ void forward_few(Sequence s) {
   });
   if (project) p.s.x = p.few.projection;
   target()->pack_forward(p, 0, 1);
-  sharing().time(most, width * s.hidden * s.rows, [&](int members) {
+  sharing(s.rows).time(most, width * s.hidden * s.rows, s.steps, [&](int members) {
     together(members, [&](Team team) { target()->forward[static_cast<int>(s.cell)](p, 0, scratch, team); });
   });
   workspace().release_beyond_bound();
@@ -140,9 +140,10 @@ Workspace& workspace() {
   return mine;
 }
 
-Sharing& sharing() {
-  thread_local Sharing mine;
-  return mine;
+Sharing& sharing(Size rows) {
+  constexpr int kinds = 8;
+  thread_local Sharing mine[kinds];
+  return mine[std::min<int>(std::bit_width(static_cast<std::uint64_t>(rows)), kinds - 1)];
 }
 
 const Target& chosen_target() { return *target(); }
@@ -200,21 +201,14 @@ void forward_pair(const Sequence& a, const Sequence& b) {
     forward(a);
     return forward(b);
   }
-  std::exception_ptr failed[2];  // nothing may leave a thread of the team
   const auto products = [](const Sequence& s) { return layout_of(s.cell).gates * s.hidden * s.hidden * s.rows; };  // as forward_few
-  sharing().time(2, products(a) + products(b), [&](int members) {
-    parallel(members, 2, [&](Size i) {
+  sharing(a.rows).time(2, products(a) + products(b), a.steps, [&](int members) {
+    parallel_throwing(members, 2, [&](Size i) {
       Sequence s = i ? b : a;
       s.threads = 1;
-      try {
-        forward_few(s);
-      } catch (...) {
-        failed[i] = std::current_exception();
-      }
+      forward_few(s);
     });
   });
-  for (const std::exception_ptr& one : failed)
-    if (one) std::rethrow_exception(one);
 }
 
 void backward(const Sequence& s, const Gradients& g) {

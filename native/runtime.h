@@ -3,13 +3,14 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <exception>
 #include <new>
+#include <vector>
 
 #if defined(_OPENMP)
 #include <omp.h>
 #elif defined(UNSPOOL_STD_THREADS)  // ThreadSanitizer knows these, and cannot look into the OpenMP runtime
 #include <thread>
-#include <vector>
 #endif
 #if defined(__SSE2__)
 #include <xmmintrin.h>
@@ -120,6 +121,21 @@ void parallel(int threads, Size count, const Work& work) {
 #endif
     for (Size i = 0; i < count; ++i) work(i);
   }
+}
+
+// The same for work that may throw: nothing may leave a thread, so what the first of them threw is thrown when all ended.
+template <class Work>
+void parallel_throwing(int threads, Size count, const Work& work) {
+  std::vector<std::exception_ptr> failed(static_cast<std::size_t>(count));
+  parallel(threads, count, [&](Size i) {
+    try {
+      work(i);
+    } catch (...) {
+      failed[static_cast<std::size_t>(i)] = std::current_exception();
+    }
+  });
+  for (const std::exception_ptr& one : failed)
+    if (one) std::rethrow_exception(one);
 }
 
 // Calls work(Team) on at most `threads` threads at once, all of them with the same barrier.

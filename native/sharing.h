@@ -15,14 +15,15 @@ namespace unspool {
 
 class Sharing {
  public:
-  // Calls run(members) with 1 or `threads` members; `work`: products of the call.
+  // Calls run(members) with 1 or `threads` members; `work`: products of one of the call's `steps`.
   template <class Run>
-  void time(int threads, Size work, const Run& run) {
-    const bool alone = threads == 1 || work < kWorth || calls_++ % kAgain == 0 || pause_ > 0;
+  void time(int threads, Size work, Size steps, const Run& run) {
+    if (threads == 1 || work < kWorth || steps < 1) return run(1);
+    const bool alone = calls_++ % kAgain == 0 || pause_ > 0;
     const auto before = std::chrono::steady_clock::now();
     run(alone ? 1 : threads);
     const std::chrono::duration<double> took = std::chrono::steady_clock::now() - before;
-    if (threads > 1 && work >= kWorth) learn(alone, took.count() / static_cast<double>(work));
+    learn(alone, took.count() / (static_cast<double>(work) * static_cast<double>(steps)));
   }
 
  private:
@@ -34,7 +35,9 @@ class Sharing {
   void learn(bool alone, double cost) {
     if (alone) {
       alone_ = alone_ == 0.0 ? cost : std::min(cost, 1.1 * alone_);
-      pause_ = std::max(0, pause_ - 1);
+      if (pause_ > 0) wakes_ = --pause_ == 0;
+    } else if (wakes_) {
+      wakes_ = false;
     } else if (cost > kLate * alone_) {
       pause_ = next_pause_;
       next_pause_ = std::min(2 * next_pause_, kLongest);
@@ -46,9 +49,10 @@ class Sharing {
   unsigned calls_ = 0;
   double alone_ = 0.0;  // seconds a product
   int pause_ = 0, next_pause_ = 16;
+  bool wakes_ = true;    // the next shared call may have to make or wake the other threads: it counts for nothing
 };
 
-// The calling thread's (run.cpp).
-Sharing& sharing();
+// The calling thread's, for calls of about so many rows: a product costs less the more rows there are (run.cpp).
+Sharing& sharing(Size rows);
 
 }  // namespace unspool

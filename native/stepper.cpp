@@ -12,6 +12,7 @@ namespace unspool {
 namespace {
 
 constexpr Size kTogether = 64;  // rows whose states and sums share a second-level cache with the weights
+constexpr Size kEach = 8;       // rows of a thread from which on it is quicker to share them than the units
 
 }  // namespace
 
@@ -76,11 +77,20 @@ void Stepper::add_product(const float* weight, const float* bias, Size outputs, 
 }
 
 void Stepper::step(const StepCall& call) const {
-  for (Size first = 0; first < call.rows; first += kTogether)
-    step_rows(call, first, std::min(kTogether, call.rows - first));
+  for (Size first = 0, rows; first < call.rows; first += rows) {
+    rows = std::min(call.rows - first, kTogether);
+    sharing(rows).time(call.threads, weights_ * rows, 1, [&](int members) {
+      if (rows < members * kEach) return step_rows(call, first, rows, members);
+      parallel_throwing(members, members, [&](Size i) {
+        const Size begin = rows * i / members;
+        step_rows(call, first + begin, rows * (i + 1) / members - begin, 1);
+      });
+    });
+  }
 }
 
-void Stepper::step_rows(const StepCall& call, Size first, Size rows) const {
+// By so many threads, who share the units.
+void Stepper::step_rows(const StepCall& call, Size first, Size rows, int members) const {
   Sequence like{};
   like.rows = rows, like.steps = 1;
   const Rows order = sort_rows(like);
@@ -99,24 +109,22 @@ void Stepper::step_rows(const StepCall& call, Size first, Size rows) const {
     }
     plans.push_back(p);
   }
-  sharing().time(call.threads, weights_ * rows, [&](int members) {
-    std::vector<float*> scratch(plans.size()), spoken(products_.size());
-    with_workspace([&](Pieces& pieces) {
-      for (std::size_t k = 0; k < plans.size(); ++k) {
-        Plan& p = plans[k];
-        scratch[k] = pieces.take(forward_scratch(p.cell, p.operand, p.units, rows, false, members));
-        p.s.y = pieces.take(rows * size);
-        p.s.x = k ? plans[k - 1].s.y : x;
-      }
-      for (std::size_t k = 0; k < products_.size(); ++k)
-        spoken[k] = pieces.take(rows * padded(products_[k].product.outputs, kPanel));
-    });
-    if (products_.empty()) plans.back().s.y = call.y + first * size;
-    together(members, [&](Team team) {
-      for (std::size_t k = 0; k < plans.size(); ++k)
-        target_.forward[static_cast<int>(plans[k].s.cell)](plans[k], 0, scratch[k], team);
-      if (!products_.empty()) say(call, first, rows, plans.back().s.y, spoken.data(), team);
-    });
+  std::vector<float*> scratch(plans.size()), spoken(products_.size());
+  with_workspace([&](Pieces& pieces) {
+    for (std::size_t k = 0; k < plans.size(); ++k) {
+      Plan& p = plans[k];
+      scratch[k] = pieces.take(forward_scratch(p.cell, p.operand, p.units, rows, false, members));
+      p.s.y = pieces.take(rows * size);
+      p.s.x = k ? plans[k - 1].s.y : x;
+    }
+    for (std::size_t k = 0; k < products_.size(); ++k)
+      spoken[k] = pieces.take(rows * padded(products_[k].product.outputs, kPanel));
+  });
+  if (products_.empty()) plans.back().s.y = call.y + first * size;
+  together(members, [&](Team team) {
+    for (std::size_t k = 0; k < plans.size(); ++k)
+      target_.forward[static_cast<int>(plans[k].s.cell)](plans[k], 0, scratch[k], team);
+    if (!products_.empty()) say(call, first, rows, plans.back().s.y, spoken.data(), team);
   });
   workspace().release_beyond_bound();
 }

@@ -58,7 +58,7 @@ class Stepper {
 
   static Block allocate(Size floats);
   Block project(const Sequence& s, const float* vectors, Size count) const;
-  void step_rows(const StepCall& call, Size first, Size rows) const;
+  void step_rows(const StepCall& call, Size first, Size rows, int members) const;
   void say(const StepCall& call, Size first, Size rows, const float* y, float* const* scratch, Team team) const;
 
   const Target& target_;  // whose panels these are

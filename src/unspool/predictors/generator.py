@@ -274,7 +274,7 @@ def _is_letter(character: str) -> bool:
 def _spell(spellers: Sequence[Speller], ids: Sequence[int]) -> list[str]:
     """The text that each sample's token adds."""
     if spellers[0].by_itself:
-        return [spellers[0].add(token) for token in ids]
+        return spellers[0].each(ids)
     return [speller.add(token) for speller, token in zip(spellers, ids, strict=True)]
 
 

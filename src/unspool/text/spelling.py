@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from unspool.text.base import Tokenizer
 from unspool.text.streams import START
 
@@ -44,6 +46,11 @@ class Speller:
         blank = " " if self._wants_blank(text) else ""
         self._before = text
         return blank + text
+
+    def each(self, token_ids: Sequence[int]) -> list[str]:
+        """The texts of ids that stand side by side, where a token's text is the same `by_itself`."""
+        known = self._texts
+        return [known.get(token_id) or self.add(token_id) for token_id in token_ids]
 
     def finish(self) -> str:
         """What is still held back."""
