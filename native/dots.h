@@ -10,17 +10,13 @@ namespace unspool {
 // sums[m·N + n] = a[m] · w[n] for M rows and N outputs; M·N is a multiple of 8. `ahead`: from w to what is read after
 // it, which one row does not keep the core busy long enough to wait for.
 template <class V, int M, int N>
-inline void dot_block(const float* a, Size lda, const float* const* w, Size depth, float* sums, Size ahead = 0) {
+inline void dot_block(const float* a, Size lda, const float* const* w, Size depth, float* sums) {
   static_assert(M * N % 8 == 0);
   V part[M * N];
   UNSPOOL_UNROLL
   for (int i = 0; i < M * N; ++i) part[i] = V::zero();
   Size k = 0;
   for (; k + V::width <= depth; k += V::width) {
-    if constexpr (M == 1) {
-      UNSPOOL_UNROLL
-      for (int n = 0; n < N; ++n) __builtin_prefetch(w[n] + ahead + k);
-    }
     UNSPOOL_UNROLL
     for (int m = 0; m < M; ++m) {
       const V x = V::load(a + m * lda + k);
@@ -68,7 +64,7 @@ inline void dots(Size rows, const float* a, Size lda, const float* w, Size outpu
     for (; m + most <= rows; m += most) block.template operator()<most>(m, n, real, row);
     for (; m + 2 <= rows; m += 2) block.template operator()<2>(m, n, real, row);
     if (m == rows) continue;
-    dot_block<V, 1, 8>(a + m * lda, lda, row, depth, sums, n + 16 <= outputs ? 8 * depth : 0);
+    dot_block<V, 1, 8>(a + m * lda, lda, row, depth, sums);
     for (Size j = 0; j < real; ++j) put(m, n + j, sums[j]);
   }
 }

@@ -22,18 +22,23 @@ constexpr Read read_of() {
 }
 
 // Floats of scratch that one group needs when `members` threads work on it.
-constexpr Size forward_scratch(const CellLayout& c, const Operand& o, Size units, Size rows, bool norm, Size members = 1) {
-  const Size operand = (o.width() + units + kGuard) * 2, sums = 4 * kBlock * members;
+constexpr Size forward_scratch(const CellLayout& c, const Operand& o, Size units, Size rows, bool norm, bool few, Size members) {
+  const Size operand = (o.width() + units + kGuard) * 2, sums = 4 * (few ? padded(units, kPanel) : kBlock) * members;
   const Size gates = c.second_gate >= 0 ? c.slots : norm ? c.r1.count() + c.x.count() : 0;
   return rows * (operand + 2 * units + sums + gates * units) + 8 * kGuard;
 }
+
+// Of few rows' inputs: products of so many outputs at once with a block of steps, and that block packed.
+constexpr Size kOutputs = 48;
+constexpr Size projection_scratch(Size inputs) { return (inputs + kOutputs) * kBlock; }
 
 template <class V, class C>
 class ForwardRun {
  public:
   ForwardRun(const Plan& plan, Size group, float* scratch, Team team = {})
       : p_(plan), team_(team), group_(group), rows_(plan.rows_in(group)), hidden_(plan.s.hidden),
-        units_(plan.units), stride_(plan.operand.width() + plan.units + kGuard) {
+        units_(plan.units), stride_(plan.operand.width() + plan.units + kGuard),
+        block_(plan.few.rows ? padded(plan.units, kPanel) : block) {
     first_ = share(units_, 0);
     last_ = share(units_, 1);
     const Size n = plan.group_rows;
@@ -41,7 +46,8 @@ class ForwardRun {
     next_ = take(scratch, n * stride_);
     state_ = take(scratch, n * units_);
     memory_ = take(scratch, n * units_);
-    sums_ = take(scratch, n * 4 * kBlock * team.count) + n * 4 * kBlock * team.index;
+    const Size sums = n * 4 * (plan.few.rows ? block_ : kBlock);
+    sums_ = take(scratch, sums * team.count) + sums * team.index;
     gates_ = take(scratch, n * (two ? cell.slots : p_.norm ? kNormed : 0) * units_);
   }
 
@@ -68,6 +74,7 @@ class ForwardRun {
   static constexpr Size kNormed = cell.r1.count() + cell.x.count();  // products of a unit: the state's, then the input's
   static constexpr Read read = read_of<C>();
   static constexpr Size block = block_of<V>;
+  static constexpr Size kFewSteps = 8;  // whose products packing would only delay
 
   static float* take(float*& scratch, Size n) {
     float* mine = scratch;
@@ -142,14 +149,14 @@ class ForwardRun {
     if constexpr (!two && read != Read::normalised)
       if (p_.norm) return take_normalised_step(step, active);
     if constexpr (two) {
-      for (Size u = first_; u < last_; u += block) {
+      for (Size u = first_; u < last_; u += block_) {
         multiply_slots(step, cell.r1, u);
         for (Size i = 0; i < active; ++i)
           for (Size v = u; v < end_of(u); v += V::width) open_gates(i, v, v - u);
       }
       team_.wait();
     }
-    for (Size u = first_; u < last_; u += block) {
+    for (Size u = first_; u < last_; u += block_) {
       multiply_slots(step, two ? cell.r2 : SlotRange{0, cell.slots}, u);
       for (Size i = 0; i < active; ++i) move_units(turn(step, i), u);
     }
@@ -160,30 +167,47 @@ class ForwardRun {
     }
   }
 
-  // The input's part of this thread's units, at all steps.
+  // The input's part of this member's units, at all steps.
   void project() {
-    const Size outputs = std::min(last_, hidden_) - first_, width = cell.gates * hidden_;
-    for (int slot = cell.x.begin; slot < cell.x.end && outputs > 0; ++slot)
-      for (Size i = 0; i < rows_; ++i) {
-        const Size gate = cell.gate_of[slot] * hidden_ + first_, at = row(i) * p_.s.steps;
-        dots<V>(length(i), p_.few.x + at * p_.few.inputs, p_.few.inputs, p_.few.w_ih + gate * p_.few.inputs, outputs,
-                p_.few.inputs, p_.few.projection + at * width + gate, width, {nullptr, 0});
+    for (Size i = 0; i < rows_; ++i)
+      for (Size step = 0; step < length(i); step += block) project(row(i) * p_.s.steps + step, std::min(block, length(i) - step));
+  }
+
+  // Of so many steps side by side. Some are packed, and the weights' rows, as they lie, are the left side of the product.
+  void project(Size at, Size steps) {
+    const Size depth = p_.few.inputs, last = std::min(last_, hidden_), width = cell.gates * hidden_;
+    const float* x = p_.few.x + at * depth;
+    float *panels = p_.few.room + team_.index * projection_scratch(depth), *tile = panels + depth * kBlock;
+    const bool packed = steps > kFewSteps;
+    for (Size t = 0; packed && t < steps; t += kPanel) pack_panel<V>(x, 1, depth, depth, t, steps, panels + t * depth);
+    for (int slot = cell.x.begin; slot < cell.x.end; ++slot)
+      for (Size u = first_, count; u < last; u += count) {
+        count = std::min(kOutputs, last - u);
+        const Size gate = cell.gate_of[slot] * hidden_ + u;
+        float* to = p_.few.projection + at * width + gate;
+        const float* weights = p_.few.w_ih + gate * depth;
+        if (!packed) {
+          dots<V>(steps, x, depth, weights, count, depth, to, width, {nullptr, 0});
+          continue;
+        }
+        multiply<V>(count, weights, depth, depth, panels, steps, tile, kBlock, {nullptr, 0});
+        turn_over<V>(tile, kBlock, count, steps, to, width);
       }
   }
 
-  Size end_of(Size u) const { return std::min(last_, u + block); }
+  Size end_of(Size u) const { return std::min(last_, u + block_); }
   Size real_end(Size u) const { return std::min(end_of(u), hidden_); }
 
   // Pre-activations of a block of units, for the slots of one product.
   void multiply_slots(Size step, SlotRange slots, Size u) {
     for (int slot = slots.begin; slot < slots.end; ++slot) {
-      float* sums = sums_ + slot * active_ * block;
+      float* sums = sums_ + slot * active_ * block_;
       const Size begin = p_.operand.begin(cell, slot), depth = p_.operand.end(cell, slot) - begin;
       Start start{p_.bias + slot * units_ + u, 0};
       if (p_.s.projected && cell.x.has(slot)) start = projected(step, slot, u, sums);
       if (p_.few.rows) multiply_few(slot, u, sums, start);
       else
-        multiply<V>(active_, operand_ + begin, stride_, depth, p_.panel[slot] + u * depth, real_end(u) - u, sums, block,
+        multiply<V>(active_, operand_ + begin, stride_, depth, p_.panel[slot] + u * depth, real_end(u) - u, sums, block_,
                     start, kPanel, &ahead_);
     }
   }
@@ -193,12 +217,12 @@ class ForwardRun {
     const Size outputs = real_end(u) - u;
     if (!cell.r1.has(slot) && !cell.r2.has(slot)) {
       for (Size i = 0; i < active_ && !start.stride; ++i)
-        std::memcpy(sums + i * block, start.values, static_cast<std::size_t>(outputs) * sizeof(float));
+        std::memcpy(sums + i * block_, start.values, static_cast<std::size_t>(outputs) * sizeof(float));
       return;
     }
     const float* a = operand_ + (cell.r2.has(slot) ? 0 : p_.operand.second);
     dots<V>(active_, a, stride_, p_.s.w_hh + (cell.gate_of[slot] * hidden_ + u) * hidden_, outputs, hidden_, sums,
-            block, start);
+            block_, start);
   }
 
   Start projected(Size step, int slot, Size u, float* sums) {
@@ -206,13 +230,13 @@ class ForwardRun {
     for (Size i = 0; i < active_; ++i) {
       const float* x = p_.s.x + p_.projection_at(row(i), step) * width + cell.gate_of[slot] * hidden_;
       for (Size v = u; v < end_of(u); v += V::width)
-        (V::load_first(x + v, hidden_ - v) + V::load(p_.bias + slot * units_ + v)).store(sums + i * block + v - u);
+        (V::load_first(x + v, hidden_ - v) + V::load(p_.bias + slot * units_ + v)).store(sums + i * block_ + v - u);
     }
-    return {sums, block};
+    return {sums, block_};
   }
 
   V sum(int slot, Size i, Size v, Size offset) const {
-    return V::load_first(sums_ + (slot * active_ + i) * block + offset, hidden_ - v);
+    return V::load_first(sums_ + (slot * active_ + i) * block_ + offset, hidden_ - v);
   }
 
   // The gates of a cell with two products, and what its second product reads.
@@ -248,8 +272,8 @@ class ForwardRun {
 
   // The step of a block of units, from pre-activations to the next state.
   void move_units(const Turn t, const Size first) {
-    const float *sums = sums_ + t.i * block - first, *extra = p_.extra;
-    const Size last = end_of(first), apart = active_ * block;
+    const float *sums = sums_ + t.i * block_ - first, *extra = p_.extra;
+    const Size last = end_of(first), apart = active_ * block_;
     for (Size v = first; v < last; v += V::width) {
       V slots[4];
       for (int slot = 0; slot < cell.slots; ++slot)
@@ -416,7 +440,9 @@ class ForwardRun {
   const Plan& p_;
   Ahead<V> ahead_;
   Team team_;
-  Size group_, rows_, hidden_, units_, stride_, first_, last_, active_ = 0;
+  Size group_, rows_, hidden_, units_, stride_;
+  Size block_;  // units whose sums are made before their gates: of few rows all, so that weights are read in long stretches
+  Size first_, last_, active_ = 0;
   float *operand_, *next_, *state_, *memory_, *sums_, *gates_;
   Moments moments_{};
 };

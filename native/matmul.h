@@ -204,6 +204,16 @@ inline void turn(const float* from, Size stride, float* to, Size to_stride) {
   put(3, __builtin_shufflevector(ab_high, cd_high, 2, 3, 6, 7));
 }
 
+// to[j·to_stride + i] = from[i·stride + j] for all of `rows` rows and `columns` columns.
+template <class V>
+void turn_over(const float* from, Size stride, Size rows, Size columns, float* to, Size to_stride) {
+  const Size whole_rows = rows / 4 * 4, whole_columns = columns / 4 * 4;
+  for (Size j = 0; j < whole_columns; j += 4)  // in long stretches of `to`, whose rows may lie a power of two apart
+    for (Size i = 0; i < whole_rows; i += 4) turn<V>(from + i * stride + j, stride, to + j * to_stride + i, to_stride);
+  for (Size i = 0; i < rows; ++i)
+    for (Size j = i < whole_rows ? whole_columns : 0; j < columns; ++j) to[j * to_stride + i] = from[i * stride + j];
+}
+
 // Packs columns [column, column + width) of the depth × columns matrix whose element (k, j) is
 // source[k·by_depth + j·by_column]; columns that do not exist are 0.
 template <class V>  // only so that each instruction set has its own copy

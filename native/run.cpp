@@ -66,7 +66,7 @@ bool few(const Sequence& s) { return !s.saved && (s.rows <= kFewRows || s.rows *
 
 // One group of rows, whose units are shared between the threads.
 void forward_few(Sequence s) {
-  const FewRows given{true, s.x, s.w_ih, s.inputs, nullptr};
+  const FewRows given{true, s.x, s.w_ih, s.inputs, nullptr, nullptr};
   const bool project = !s.projected;
   s.projected = true;
   s.inputs = 0;
@@ -82,9 +82,10 @@ void forward_few(Sequence s) {
   float* scratch = nullptr;
   with_workspace([&](Pieces& pieces) {
     if (project) p.few.projection = pieces.take(s.rows * s.steps * width);
+    if (project) p.few.room = pieces.take(most * projection_scratch(given.inputs));
     p.bias = pieces.take(p.cell.slots * p.units);
     take_extras(p, pieces);
-    scratch = pieces.take(forward_scratch(p.cell, p.operand, p.units, p.group_rows, s.norm, most));
+    scratch = pieces.take(forward_scratch(p.cell, p.operand, p.units, p.group_rows, s.norm, true, most));
   });
   if (project) p.s.x = p.few.projection;
   target()->pack_forward(p, 0, 1);
@@ -183,7 +184,7 @@ void forward(const Sequence& s) {
   if (few(s)) return forward_few(s);
   const Rows rows = sort_rows(s);
   Plan p = make_plan(s, {}, rows);
-  const Size each = forward_scratch(p.cell, p.operand, p.units, p.group_rows, s.norm);
+  const Size each = forward_scratch(p.cell, p.operand, p.units, p.group_rows, s.norm, false, 1);
   float* scratch = nullptr;
   with_workspace([&](Pieces& pieces) {
     take_panels(p, pieces);

@@ -113,7 +113,7 @@ void Stepper::step_rows(const StepCall& call, Size first, Size rows, int members
   with_workspace([&](Pieces& pieces) {
     for (std::size_t k = 0; k < plans.size(); ++k) {
       Plan& p = plans[k];
-      scratch[k] = pieces.take(forward_scratch(p.cell, p.operand, p.units, rows, false, members));
+      scratch[k] = pieces.take(forward_scratch(p.cell, p.operand, p.units, rows, false, false, members));
       p.s.y = pieces.take(rows * size);
       p.s.x = k ? plans[k - 1].s.y : x;
     }
