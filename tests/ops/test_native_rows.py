@@ -97,6 +97,21 @@ def test_a_few_rows_equal_the_same_rows_in_a_batch(plain, make_case):
             torch.testing.assert_close(mine[0], theirs[row], rtol=0, atol=2e-6 * scale)
 
 
+@pytest.mark.parametrize("steps", [9, 23, 66, 137])
+@pytest.mark.parametrize("hidden", [7, 53])
+def test_long_rows_of_few_are_the_definitions(plain, steps, hidden, make_case, definition):
+    """Their inputs are projected by packed steps, what is left over of 64 and short rows are not."""
+    for reverse in (False, True):
+        case = make_case(plain, 3, steps, 13, hidden, dtype=torch.float32, lengths=[steps, 8, steps - 3], reverse=reverse)
+        case.weights = {name: 0.3 * weight for name, weight in case.weights.items()}  # rounding is not to grow step by step
+        with torch.no_grad():
+            y, final = case.run(recurrent.run)
+            expected, last = case.run(definition)
+        for found, wanted in zip((y, *final), (expected, *last), strict=True):
+            scale = max([1.0, *wanted.abs().flatten().tolist()])  # relu is not bounded
+            torch.testing.assert_close(found, wanted, atol=2e-6 * scale, rtol=0)
+
+
 @pytest.mark.parametrize("rows", [49, 63, 64, 65])
 def test_one_step_of_many_rows_is_the_definitions(plain, rows, make_case, definition):
     """So many rows come in several groups when the weights are packed, and in one when they are not."""
