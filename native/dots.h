@@ -7,8 +7,7 @@
 
 namespace unspool {
 
-// sums[m·N + n] = a[m] · w[n] for M rows and N outputs; M·N is a multiple of 8. `ahead`: from w to what is read after
-// it, which one row does not keep the core busy long enough to wait for.
+// sums[m·N + n] = a[m] · w[n] for M rows and N outputs; M·N is a multiple of 8.
 template <class V, int M, int N>
 inline void dot_block(const float* a, Size lda, const float* const* w, Size depth, float* sums) {
   static_assert(M * N % 8 == 0);

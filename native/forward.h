@@ -22,14 +22,17 @@ constexpr Read read_of() {
 }
 
 // Floats of scratch that one group needs when `members` threads work on it.
-constexpr Size forward_scratch(const CellLayout& c, const Operand& o, Size units, Size rows, bool norm, bool few, Size members) {
-  const Size operand = (o.width() + units + kGuard) * 2, sums = 4 * (few ? padded(units, kPanel) : kBlock) * members;
-  const Size gates = c.second_gate >= 0 ? c.slots : norm ? c.r1.count() + c.x.count() : 0;
-  return rows * (operand + 2 * units + sums + gates * units) + 8 * kGuard;
+constexpr Size forward_scratch(const Plan& p, Size members = 1) {
+  const CellLayout& c = p.cell;
+  const Size operand = (p.operand.width() + p.units + kGuard) * 2;
+  const Size sums = 4 * (p.few.rows ? padded(p.units, kPanel) : kBlock * members);
+  const Size gates = c.second_gate >= 0 ? c.slots : p.s.norm ? c.r1.count() + c.x.count() : 0;
+  return p.group_rows * (operand + 2 * p.units + sums + gates * p.units) + 8 * kGuard;
 }
 
-// Of few rows' inputs: products of so many outputs at once with a block of steps, and that block packed.
-constexpr Size kOutputs = 48;
+// Of few rows' inputs: kBlock steps packed, and the products of so many outputs with them. Up to kFewSteps that are left of
+// a row packing would only delay.
+constexpr Size kOutputs = 48, kFewSteps = 8;
 constexpr Size projection_scratch(Size inputs) { return (inputs + kOutputs) * kBlock; }
 
 template <class V, class C>
@@ -37,17 +40,17 @@ class ForwardRun {
  public:
   ForwardRun(const Plan& plan, Size group, float* scratch, Team team = {})
       : p_(plan), team_(team), group_(group), rows_(plan.rows_in(group)), hidden_(plan.s.hidden),
-        units_(plan.units), stride_(plan.operand.width() + plan.units + kGuard),
-        block_(plan.few.rows ? padded(plan.units, kPanel) : block) {
+        units_(plan.units), stride_(plan.operand.width() + plan.units + kGuard) {
     first_ = share(units_, 0);
     last_ = share(units_, 1);
+    at_once_ = plan.few.rows ? padded(last_ - first_, kPanel) : block;
     const Size n = plan.group_rows;
     operand_ = take(scratch, n * stride_);
     next_ = take(scratch, n * stride_);
     state_ = take(scratch, n * units_);
     memory_ = take(scratch, n * units_);
-    const Size sums = n * 4 * (plan.few.rows ? block_ : kBlock);
-    sums_ = take(scratch, sums * team.count) + sums * team.index;
+    if (plan.few.rows) sums_ = take(scratch, n * 4 * padded(units_, kPanel)) + n * 4 * first_;
+    else sums_ = take(scratch, n * 4 * kBlock * team.count) + n * 4 * kBlock * team.index;
     gates_ = take(scratch, n * (two ? cell.slots : p_.norm ? kNormed : 0) * units_);
   }
 
@@ -74,7 +77,6 @@ class ForwardRun {
   static constexpr Size kNormed = cell.r1.count() + cell.x.count();  // products of a unit: the state's, then the input's
   static constexpr Read read = read_of<C>();
   static constexpr Size block = block_of<V>;
-  static constexpr Size kFewSteps = 8;  // whose products packing would only delay
 
   static float* take(float*& scratch, Size n) {
     float* mine = scratch;
@@ -140,23 +142,23 @@ class ForwardRun {
     active_ = active;
     look_ahead(step, active);
     if (!p_.s.projected) {
-      const Size first = share(p_.s.inputs, 0), bytes = (share(p_.s.inputs, 1) - first) * static_cast<Size>(sizeof(float));
+      const Size first = share(p_.s.inputs, 0), floats = share(p_.s.inputs, 1) - first;
       for (Size i = 0; i < active; ++i)
         std::memcpy(operand_ + i * stride_ + p_.operand.second + first, p_.s.x + p_.at(row(i), step) * p_.s.inputs + first,
-                    static_cast<std::size_t>(bytes));
+                    static_cast<std::size_t>(floats) * sizeof(float));
       team_.wait();
     }
     if constexpr (!two && read != Read::normalised)
       if (p_.norm) return take_normalised_step(step, active);
     if constexpr (two) {
-      for (Size u = first_; u < last_; u += block_) {
+      for (Size u = first_; u < last_; u += at_once_) {
         multiply_slots(step, cell.r1, u);
         for (Size i = 0; i < active; ++i)
           for (Size v = u; v < end_of(u); v += V::width) open_gates(i, v, v - u);
       }
       team_.wait();
     }
-    for (Size u = first_; u < last_; u += block_) {
+    for (Size u = first_; u < last_; u += at_once_) {
       multiply_slots(step, two ? cell.r2 : SlotRange{0, cell.slots}, u);
       for (Size i = 0; i < active; ++i) move_units(turn(step, i), u);
     }
@@ -167,47 +169,55 @@ class ForwardRun {
     }
   }
 
-  // The input's part of this member's units, at all steps.
+  // The input's part of this member's units, at all steps: of a row by packed blocks of steps, and what is left by dots.
   void project() {
+    const Size depth = p_.few.inputs, width = cell.gates * hidden_, outputs = std::min(last_, hidden_) - first_;
+    if (outputs <= 0) return;
     for (Size i = 0; i < rows_; ++i)
-      for (Size step = 0; step < length(i); step += block) project(row(i) * p_.s.steps + step, std::min(block, length(i) - step));
+      for (Size step = 0; step < packed_steps(i); step += kBlock)
+        project_packed(row(i) * p_.s.steps + step, std::min(kBlock, length(i) - step));
+    for (int slot = cell.x.begin; slot < cell.x.end; ++slot)
+      for (Size i = 0; i < rows_; ++i) {
+        const Size gate = cell.gate_of[slot] * hidden_ + first_, at = row(i) * p_.s.steps + packed_steps(i);
+        dots<V>(length(i) - packed_steps(i), p_.few.x + at * depth, depth, p_.few.w_ih + gate * depth, outputs, depth,
+                p_.few.projection + at * width + gate, width, {nullptr, 0});
+      }
+  }
+  Size packed_steps(Size i) const {
+    const Size left = length(i) % kBlock;
+    return left > kFewSteps ? length(i) : length(i) - left;
   }
 
-  // Of so many steps side by side. Some are packed, and the weights' rows, as they lie, are the left side of the product.
-  void project(Size at, Size steps) {
+  // The weights' rows, as they lie, are the left side of the product.
+  void project_packed(Size at, Size steps) {
     const Size depth = p_.few.inputs, last = std::min(last_, hidden_), width = cell.gates * hidden_;
-    const float* x = p_.few.x + at * depth;
-    float *panels = p_.few.room + team_.index * projection_scratch(depth), *tile = panels + depth * kBlock;
-    const bool packed = steps > kFewSteps;
-    for (Size t = 0; packed && t < steps; t += kPanel) pack_panel<V>(x, 1, depth, depth, t, steps, panels + t * depth);
+    float *panels = p_.few.packed + team_.index * projection_scratch(depth), *tile = panels + depth * kBlock;
+    for (Size t = 0; t < steps; t += kPanel)
+      pack_panel<V>(p_.few.x + at * depth, 1, depth, depth, t, steps, panels + t * depth);
     for (int slot = cell.x.begin; slot < cell.x.end; ++slot)
       for (Size u = first_, count; u < last; u += count) {
         count = std::min(kOutputs, last - u);
         const Size gate = cell.gate_of[slot] * hidden_ + u;
-        float* to = p_.few.projection + at * width + gate;
-        const float* weights = p_.few.w_ih + gate * depth;
-        if (!packed) {
-          dots<V>(steps, x, depth, weights, count, depth, to, width, {nullptr, 0});
-          continue;
-        }
-        multiply<V>(count, weights, depth, depth, panels, steps, tile, kBlock, {nullptr, 0});
-        turn_over<V>(tile, kBlock, count, steps, to, width);
+        for (Size t = 0; t < steps; t += block)
+          multiply<V>(count, p_.few.w_ih + gate * depth, depth, depth, panels + t * depth, std::min(block, steps - t),
+                      tile + t, kBlock, {nullptr, 0});
+        turn_over<V>(tile, kBlock, count, steps, p_.few.projection + at * width + gate, width);
       }
   }
 
-  Size end_of(Size u) const { return std::min(last_, u + block_); }
+  Size end_of(Size u) const { return std::min(last_, u + at_once_); }
   Size real_end(Size u) const { return std::min(end_of(u), hidden_); }
 
   // Pre-activations of a block of units, for the slots of one product.
   void multiply_slots(Size step, SlotRange slots, Size u) {
     for (int slot = slots.begin; slot < slots.end; ++slot) {
-      float* sums = sums_ + slot * active_ * block_;
+      float* sums = sums_ + slot * active_ * at_once_;
       const Size begin = p_.operand.begin(cell, slot), depth = p_.operand.end(cell, slot) - begin;
       Start start{p_.bias + slot * units_ + u, 0};
       if (p_.s.projected && cell.x.has(slot)) start = projected(step, slot, u, sums);
       if (p_.few.rows) multiply_few(slot, u, sums, start);
       else
-        multiply<V>(active_, operand_ + begin, stride_, depth, p_.panel[slot] + u * depth, real_end(u) - u, sums, block_,
+        multiply<V>(active_, operand_ + begin, stride_, depth, p_.panel[slot] + u * depth, real_end(u) - u, sums, at_once_,
                     start, kPanel, &ahead_);
     }
   }
@@ -217,12 +227,12 @@ class ForwardRun {
     const Size outputs = real_end(u) - u;
     if (!cell.r1.has(slot) && !cell.r2.has(slot)) {
       for (Size i = 0; i < active_ && !start.stride; ++i)
-        std::memcpy(sums + i * block_, start.values, static_cast<std::size_t>(outputs) * sizeof(float));
+        std::memcpy(sums + i * at_once_, start.values, static_cast<std::size_t>(outputs) * sizeof(float));
       return;
     }
     const float* a = operand_ + (cell.r2.has(slot) ? 0 : p_.operand.second);
     dots<V>(active_, a, stride_, p_.s.w_hh + (cell.gate_of[slot] * hidden_ + u) * hidden_, outputs, hidden_, sums,
-            block_, start);
+            at_once_, start);
   }
 
   Start projected(Size step, int slot, Size u, float* sums) {
@@ -230,13 +240,13 @@ class ForwardRun {
     for (Size i = 0; i < active_; ++i) {
       const float* x = p_.s.x + p_.projection_at(row(i), step) * width + cell.gate_of[slot] * hidden_;
       for (Size v = u; v < end_of(u); v += V::width)
-        (V::load_first(x + v, hidden_ - v) + V::load(p_.bias + slot * units_ + v)).store(sums + i * block_ + v - u);
+        (V::load_first(x + v, hidden_ - v) + V::load(p_.bias + slot * units_ + v)).store(sums + i * at_once_ + v - u);
     }
-    return {sums, block_};
+    return {sums, at_once_};
   }
 
   V sum(int slot, Size i, Size v, Size offset) const {
-    return V::load_first(sums_ + (slot * active_ + i) * block_ + offset, hidden_ - v);
+    return V::load_first(sums_ + (slot * active_ + i) * at_once_ + offset, hidden_ - v);
   }
 
   // The gates of a cell with two products, and what its second product reads.
@@ -272,8 +282,8 @@ class ForwardRun {
 
   // The step of a block of units, from pre-activations to the next state.
   void move_units(const Turn t, const Size first) {
-    const float *sums = sums_ + t.i * block_ - first, *extra = p_.extra;
-    const Size last = end_of(first), apart = active_ * block_;
+    const float *sums = sums_ + t.i * at_once_ - first, *extra = p_.extra;
+    const Size last = end_of(first), apart = active_ * at_once_;
     for (Size v = first; v < last; v += V::width) {
       V slots[4];
       for (int slot = 0; slot < cell.slots; ++slot)
@@ -440,9 +450,8 @@ class ForwardRun {
   const Plan& p_;
   Ahead<V> ahead_;
   Team team_;
-  Size group_, rows_, hidden_, units_, stride_;
-  Size block_;  // units whose sums are made before their gates: of few rows all, so that weights are read in long stretches
-  Size first_, last_, active_ = 0;
+  Size group_, rows_, hidden_, units_, stride_, first_, last_, active_ = 0;
+  Size at_once_;  // units whose sums are made before their gates: of few rows all, so that weights are read in long stretches
   float *operand_, *next_, *state_, *memory_, *sums_, *gates_;
   Moments moments_{};
 };

@@ -28,7 +28,7 @@ struct FewRows {
   const float* w_ih;
   Size inputs;
   float* projection;  // (B, T, G·H)
-  float* room;        // of each member, projection_scratch(inputs)
+  float* packed;      // of each member, projection_scratch(inputs)
 };
 
 // An odd number of cache lines: rows so far apart do not meet in one set of a cache.

@@ -64,10 +64,18 @@ void pack(const Plan& p, Size weights, const Pack& work) {
 
 bool few(const Sequence& s) { return !s.saved && (s.rows <= kFewRows || s.rows * s.steps <= kFewSums); }
 
+Size products_of_a_step(const Sequence& s) { return layout_of(s.cell).gates * s.hidden * s.hidden * s.rows; }
+
+Size products_of(const Sequence& s) {
+  const Size steps = s.lengths ? std::accumulate(s.lengths, s.lengths + s.rows, Size{0}) : s.rows * s.steps;
+  return steps * layout_of(s.cell).gates * s.hidden * (s.hidden + (s.projected ? 0 : s.inputs));
+}
+
 // One group of rows, whose units are shared between the threads.
 void forward_few(Sequence s) {
   const FewRows given{true, s.x, s.w_ih, s.inputs, nullptr, nullptr};
   const bool project = !s.projected;
+  const Size products = products_of(s);
   s.projected = true;
   s.inputs = 0;
   const Rows rows = sort_rows(s);
@@ -82,14 +90,14 @@ void forward_few(Sequence s) {
   float* scratch = nullptr;
   with_workspace([&](Pieces& pieces) {
     if (project) p.few.projection = pieces.take(s.rows * s.steps * width);
-    if (project) p.few.room = pieces.take(most * projection_scratch(given.inputs));
+    if (project && s.steps > kFewSteps) p.few.packed = pieces.take(most * projection_scratch(given.inputs));
     p.bias = pieces.take(p.cell.slots * p.units);
     take_extras(p, pieces);
-    scratch = pieces.take(forward_scratch(p.cell, p.operand, p.units, p.group_rows, s.norm, true, most));
+    scratch = pieces.take(forward_scratch(p, most));
   });
   if (project) p.s.x = p.few.projection;
   target()->pack_forward(p, 0, 1);
-  sharing(s.rows).time(most, width * s.hidden * s.rows, s.steps, [&](int members) {
+  sharing(s.rows).time(most, products_of_a_step(s), products, [&](int members) {
     together(members, [&](Team team) { target()->forward[static_cast<int>(s.cell)](p, 0, scratch, team); });
   });
   workspace().release_beyond_bound();
@@ -184,7 +192,7 @@ void forward(const Sequence& s) {
   if (few(s)) return forward_few(s);
   const Rows rows = sort_rows(s);
   Plan p = make_plan(s, {}, rows);
-  const Size each = forward_scratch(p.cell, p.operand, p.units, p.group_rows, s.norm, false, 1);
+  const Size each = forward_scratch(p);
   float* scratch = nullptr;
   with_workspace([&](Pieces& pieces) {
     take_panels(p, pieces);
@@ -202,8 +210,7 @@ void forward_pair(const Sequence& a, const Sequence& b) {
     forward(a);
     return forward(b);
   }
-  const auto products = [](const Sequence& s) { return layout_of(s.cell).gates * s.hidden * s.hidden * s.rows; };  // as forward_few
-  sharing(a.rows).time(2, products(a) + products(b), a.steps, [&](int members) {
+  sharing(a.rows).time(2, products_of_a_step(a) + products_of_a_step(b), products_of(a) + products_of(b), [&](int members) {
     parallel_throwing(members, 2, [&](Size i) {
       Sequence s = i ? b : a;
       s.threads = 1;

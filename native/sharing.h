@@ -15,15 +15,15 @@ namespace unspool {
 
 class Sharing {
  public:
-  // Calls run(members) with 1 or `threads` members; `work`: products of one of the call's `steps`.
+  // Calls run(members) with 1 or `threads` members. products: those between two meetings, and those of the whole call.
   template <class Run>
-  void time(int threads, Size work, Size steps, const Run& run) {
-    if (threads == 1 || work < kWorth || steps < 1) return run(1);
+  void time(int threads, Size products, Size whole, const Run& run) {
+    if (threads == 1 || products < kWorth || whole < 1) return run(1);
     const bool alone = calls_++ % kAgain == 0 || pause_ > 0;
     const auto before = std::chrono::steady_clock::now();
     run(alone ? 1 : threads);
     const std::chrono::duration<double> took = std::chrono::steady_clock::now() - before;
-    learn(alone, took.count() / (static_cast<double>(work) * static_cast<double>(steps)));
+    learn(alone, took.count() / static_cast<double>(whole));
   }
 
  private:
@@ -35,7 +35,7 @@ class Sharing {
   void learn(bool alone, double cost) {
     if (alone) {
       alone_ = alone_ == 0.0 ? cost : std::min(cost, 1.1 * alone_);
-      if (pause_ > 0) wakes_ = --pause_ == 0;
+      if (pause_ > 0 && --pause_ == 0) wakes_ = true;
     } else if (wakes_) {
       wakes_ = false;
     } else if (cost > kLate * alone_) {

@@ -77,16 +77,15 @@ void Stepper::add_product(const float* weight, const float* bias, Size outputs, 
 }
 
 void Stepper::step(const StepCall& call) const {
-  for (Size first = 0, rows; first < call.rows; first += rows) {
-    rows = std::min(call.rows - first, kTogether);
-    sharing(rows).time(call.threads, weights_ * rows, 1, [&](int members) {
-      if (rows < members * kEach) return step_rows(call, first, rows, members);
-      parallel_throwing(members, members, [&](Size i) {
-        const Size begin = rows * i / members;
-        step_rows(call, first + begin, rows * (i + 1) / members - begin, 1);
-      });
+  const Size rows = call.rows;
+  sharing(rows).time(call.threads, weights_ * rows, weights_ * rows, [&](int members) {
+    if (rows < members * kEach) return step_rows(call, 0, rows, members);
+    parallel_throwing(members, members, [&](Size i) {
+      const Size end = rows * (i + 1) / members;
+      for (Size first = rows * i / members; first < end; first += kTogether)
+        step_rows(call, first, std::min(kTogether, end - first), 1);
     });
-  }
+  });
 }
 
 // By so many threads, who share the units.
@@ -113,7 +112,7 @@ void Stepper::step_rows(const StepCall& call, Size first, Size rows, int members
   with_workspace([&](Pieces& pieces) {
     for (std::size_t k = 0; k < plans.size(); ++k) {
       Plan& p = plans[k];
-      scratch[k] = pieces.take(forward_scratch(p.cell, p.operand, p.units, rows, false, false, members));
+      scratch[k] = pieces.take(forward_scratch(p, members));
       p.s.y = pieces.take(rows * size);
       p.s.x = k ? plans[k - 1].s.y : x;
     }

@@ -31,7 +31,7 @@ class OneAfterTheOther:
 @pytest.mark.parametrize("rows", [0, 1, 2, 4, 9])  # up to four rows go at once
 def test_the_same_bits_as_one_direction_after_the_other(cell: str, rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(rows)
-    layer = nn.RECURRENT[cell](11, 37, 2, batch_first=True, bidirectional=True).eval()
+    layer = nn.RECURRENT[cell](11, 190, 2, batch_first=True, bidirectional=True).eval()
     x, lengths = torch.randn(rows, 70, 11), torch.tensor([70, 33, 0, 1] * 3)[:rows]
     before, found = torch.get_num_threads(), []
     with torch.inference_mode():

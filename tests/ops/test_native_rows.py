@@ -102,8 +102,10 @@ def test_a_few_rows_equal_the_same_rows_in_a_batch(plain, make_case):
 def test_long_rows_of_few_are_the_definitions(plain, steps, hidden, make_case, definition):
     """Their inputs are projected by packed steps, what is left over of 64 and short rows are not."""
     for reverse in (False, True):
-        case = make_case(plain, 3, steps, 13, hidden, dtype=torch.float32, lengths=[steps, 8, steps - 3], reverse=reverse)
-        case.weights = {name: 0.3 * weight for name, weight in case.weights.items()}  # rounding is not to grow step by step
+        case = make_case(
+            plain, 3, steps, 13, hidden, dtype=torch.float32, lengths=[steps, 8, steps - 3], reverse=reverse
+        )
+        case.weights = {name: 0.3 * weight for name, weight in case.weights.items()}  # rounding is not to grow
         with torch.no_grad():
             y, final = case.run(recurrent.run)
             expected, last = case.run(definition)
@@ -124,16 +126,18 @@ def test_one_step_of_many_rows_is_the_definitions(plain, rows, make_case, defini
 
 
 @pytest.mark.parametrize("rows", [1, 3])
-def test_threads_that_share_a_row_change_no_bit(plain, rows, make_case, definition):
+@pytest.mark.parametrize("steps", [7, 40])
+def test_threads_that_share_a_row_change_no_bit(plain, rows, steps, make_case, definition):
     before, found = torch.get_num_threads(), []
-    lengths = [7, 0, 4][:rows]
-    case = make_case(plain, rows, 7, 33, 270, dtype=torch.float32, lengths=lengths, zoneout=0.2)
+    lengths = [steps, 0, steps - 3][:rows]
+    case = make_case(plain, rows, steps, 33, 270, dtype=torch.float32, lengths=lengths, zoneout=0.2)
     case.weights = {name: weight * 0.1 for name, weight in case.weights.items()}
     try:
         for threads in (1, 2, 3, 5):
             torch.set_num_threads(threads)
-            y, final = case.run(recurrent.run)
-            found.append([y, *final])
+            for _ in range(3):  # the first of its kind is timed alone
+                y, final = case.run(recurrent.run)
+                found.append([y, *final])
     finally:
         torch.set_num_threads(before)
     assert all(same(found[0], other) for other in found[1:])

@@ -48,7 +48,7 @@ class Speller:
         return blank + text
 
     def each(self, token_ids: Sequence[int]) -> list[str]:
-        """The texts of ids that stand side by side, where a token's text is the same `by_itself`."""
+        """The texts of ids that do not follow one another. Only where each token is spelled `by_itself`."""
         known = self._texts
         return [known.get(token_id) or self.add(token_id) for token_id in token_ids]
 
