@@ -17,8 +17,8 @@ const CellLayout& layout_of(Cell cell);
 Size saved_floats(Cell cell, Size rows, Size real_steps, Size hidden, bool norm = false);
 
 void forward(const Sequence& s);
-// Two of which neither writes what the other touches, at once where both are of few rows: each by a thread of its own, whose second-level cache keeps
-// its weights.
+// Two of which neither writes what the other touches, at once where both are of few rows: each by a thread of its own,
+// whose second-level cache keeps its weights.
 void forward_pair(const Sequence& a, const Sequence& b);
 void backward(const Sequence& s, const Gradients& g);
 // y = sigmoid(x) (which 0) or tanh(x) (1), n numbers; for tests of math.h.

@@ -233,9 +233,7 @@ class Recurrent(nn.Module):
 
     def _weights(self) -> list[dict[str, Tensor]]:
         """The parameters of each layer and direction, by the names of `ops.layouts`."""
-        found = (
-            self._parameters
-        )  # getattr takes ten times as long, but knows what pruning and parametrizations put there
+        found = self._parameters  # quicker than getattr, which knows what pruning and parametrizations put there
         return [
             {name: cast(Tensor, found[own] if own in found else getattr(self, own)) for name, own in names.items()}
             for names in self._names
