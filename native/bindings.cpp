@@ -21,16 +21,22 @@ using namespace unspool;
 
 namespace {
 
+// What is asked of torch, and the names by which tensors are asked: a name made anew for each question would take
+// longer than its answer.
 struct Torch {
   nb::object tensor, float32, int64, int32, boolean, strided;
+  nb::object dtype, is_cpu, layout, is_contiguous, shape, data_ptr;
 };
+
+nb::object interned(const char* name) { return nb::steal(PyUnicode_InternFromString(name)); }
 
 // Kept for good: torch cannot be unloaded, and an object freed at exit would outlive the interpreter.
 const Torch& torch() {
   static const Torch* known = [] {
     const nb::module_ module = nb::module_::import_("torch");
     return new Torch{module.attr("Tensor"), module.attr("float32"), module.attr("int64"), module.attr("int32"), module.attr("bool"),
-                     module.attr("strided")};
+                     module.attr("strided"), interned("dtype"), interned("is_cpu"), interned("layout"), interned("is_contiguous"),
+                     interned("shape"), interned("data_ptr")};
   }();
   return *known;
 }
@@ -46,20 +52,21 @@ Tensor describe(const char* name, nb::handle value) {
   Tensor t;
   t.name = name;
   if (value.is_none()) return t;
-  if (!nb::isinstance(value, torch().tensor)) {
+  const Torch& known = torch();
+  if (!nb::isinstance(value, known.tensor)) {
     t.kind = Kind::other;
     t.kind_name = nb::cast<std::string>(nb::str(nb::handle(value.type()).attr("__name__")));
     return t;
   }
-  const nb::object dtype = value.attr("dtype");
+  const nb::object dtype = value.attr(known.dtype);
   t.kind = kind_of(dtype);
   if (t.kind == Kind::other) t.kind_name = nb::cast<std::string>(nb::str(dtype));
-  t.cpu = nb::cast<bool>(value.attr("is_cpu"));
-  t.dense = nb::object(value.attr("layout")).is(torch().strided) && nb::cast<bool>(value.attr("is_contiguous")());
-  const nb::tuple shape = nb::cast<nb::tuple>(value.attr("shape"));
+  t.cpu = nb::cast<bool>(value.attr(known.is_cpu));
+  t.dense = nb::object(value.attr(known.layout)).is(known.strided) && nb::cast<bool>(value.attr(known.is_contiguous)());
+  const nb::tuple shape = nb::cast<nb::tuple>(value.attr(known.shape));
   t.rank = static_cast<int>(nb::len(shape));
   for (int i = 0; i < t.rank && i < 4; ++i) t.shape[i] = nb::cast<Size>(shape[i]);
-  if (t.cpu && t.dense) t.data = reinterpret_cast<void*>(nb::cast<std::uintptr_t>(value.attr("data_ptr")()));
+  if (t.cpu && t.dense) t.data = reinterpret_cast<void*>(nb::cast<std::uintptr_t>(value.attr(known.data_ptr)()));
   return t;
 }
 

@@ -249,6 +249,7 @@ def test_the_kinds_of_a_numpy_search_are_settings() -> None:
         ("--layer-decay has no effect without --from MODEL", "layer_decay has no effect without start"),
         ("spared: give more texts, or a file with --validation-data", "spared: give more texts"),
         ("a - b -- c --- d, x--y", "a - b -- c --- d, x--y"),
+        ("labels     2: --verbose 9, --no-colour 2", "labels     2: --verbose 9, --no-colour 2"),
     ],
 )
 def test_messages_of_the_library_name_arguments(command: str, library: str) -> None:

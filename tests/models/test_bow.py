@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from sklearn.feature_extraction.text import TfidfVectorizer
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import make_pipeline
@@ -36,6 +38,31 @@ def test_answers_are_the_pipelines(classes: int, level: str, min_count: int, low
     found = bow.fit(TEXTS, truth, classes, level=level, min_count=min_count, lowercase=lowercase)
     expected = reference.predict_proba([*TEXTS, *NEW])
     np.testing.assert_allclose(np.exp(found.log_probabilities([*TEXTS, *NEW])), expected, atol=1e-5)
+
+
+@given(
+    st.lists(st.text("ab ıİß\u0301.\n\t", max_size=30), min_size=1, max_size=8),
+    st.sampled_from(["word", "char"]),
+    st.booleans(),
+    st.integers(1, 3),
+)
+def test_ngrams_and_counts_are_the_vectorizers(texts: list[str], level: str, lowercase: bool, least: int) -> None:
+    words = {"ngram_range": (1, 2), "token_pattern": bow.WORD}
+    kind: Any = words if level == "word" else {"ngram_range": (1, 3), "analyzer": "char"}
+    reference = CountVectorizer(lowercase=lowercase, **kind)
+    try:
+        expected = reference.fit_transform(texts).toarray()
+    except ValueError:  # no n-gram at all
+        expected = np.zeros((len(texts), 0))
+    columns = {ngram: expected[:, place] for ngram, place in getattr(reference, "vocabulary_", {}).items()}
+    columns = {ngram: column for ngram, column in columns.items() if (column > 0).sum() >= least}
+    ngrams, found = bow._counted(texts, level, lowercase, least)
+    if not columns:
+        assert ngrams == [""]
+        assert not found.toarray().any()
+        return
+    assert sorted(ngrams) == sorted(columns)
+    assert all(np.array_equal(found.toarray()[:, i], columns[ngram]) for i, ngram in enumerate(ngrams))
 
 
 @pytest.mark.parametrize("truth", [[0, 0, 0, 1], [0, 0, 2, 1]])

@@ -79,10 +79,42 @@ def generate(
     json
         One JSON object a sample: its text, and every token with its log-probability.
     """
-    from unspool import predictors
     from unspool.decoding.sampling import Sampling
-    from unspool.predictors import GeneratorPredictor
 
+    _check_flags(prompt, random_word, length, samples, stop)
+    drawn = random_word or not (interactive or temperature == 0)  # not what a person chooses, nor the likeliest
+    used_seed = random.SystemRandom().randrange(2**32) if seed is None else seed
+    how = Sampling(temperature, top_k, top_p, repetition_penalty, used_seed)
+    if interactive:
+        _check_interactive(json or samples > 1 or stop is not None or how != Sampling(0.8, seed=used_seed))
+    loaded = _loaded(model)
+    as_label = loaded.labels[used_seed % len(loaded.labels)] if label is None and loaded.labels else label
+    words = loaded.random_word(used_seed, as_label) if random_word else prompt or ""
+    ids, unknown = loaded.prompt_ids(words, as_label)
+    if as_label is not None and label is None:
+        note(f"label      {shorten(as_label)} (--label {'|'.join(shorten(name, 30) for name in loaded.labels[:8])})")
+        drawn = True
+    if drawn and seed is None:
+        note(f"seed       {used_seed}")
+    if unknown:
+        named = ", ".join(repr(shorten(piece, 30)) for piece in unknown[:8])
+        note(f"unknown    {named}: the model never saw {'them' if len(unknown) > 1 else 'it'}")
+    corpus = None if novelty is None else _corpus(loaded, novelty)  # before the text, not after it, a wrong one is told
+    if json:
+        told_of_all = {"seed": used_seed, "label": as_label, "prompt": words}
+        _write_json(loaded, told_of_all, _samples(loaded, ids, how, length, stop, samples), corpus)
+        return
+    if interactive:
+        made = _interactive(loaded, words, ids, length)
+    elif samples == 1:
+        made = _one(loaded, words, ids, how, length, stop)
+    else:
+        made = _write_samples(loaded, words, _samples(loaded, ids, how, length, stop, samples))
+    if corpus is not None:
+        _tell_novelty(loaded, made, corpus)
+
+
+def _check_flags(prompt: str | None, random_word: bool, length: int, samples: int, stop: str | None) -> None:
     if prompt is not None and random_word:
         raise UsageError("give --prompt or --random-word, not both")
     for name, value in (("length", length), ("samples", samples)):
@@ -90,47 +122,25 @@ def generate(
             raise UsageError(f"--{name} is {value}: expected 1 or more")
     if stop == "":
         raise UsageError("--stop is empty: give the text before which a sample ends, or leave it out")
-    drawn = random_word or not (interactive or temperature == 0)  # not what a person chooses, nor the likeliest
-    given = seed is not None
-    told = given or not drawn
-    seed = random.SystemRandom().randrange(2**32) if seed is None else seed
-    how = Sampling(temperature, top_k, top_p, repetition_penalty, seed)
-    if interactive:
-        if not sys.stdin.isatty():
-            raise UsageError("--interactive needs a terminal to ask on: standard input is not a terminal")
-        if json or samples > 1 or stop is not None or how != Sampling(0.8, seed=seed):
-            raise UsageError(
-                "--interactive asks for each token: it goes without --json, --stop, --samples and the flags of sampling"
-            )
+
+
+def _check_interactive(others_given: bool) -> None:
+    if not sys.stdin.isatty():
+        raise UsageError("--interactive needs a terminal to ask on: standard input is not a terminal")
+    if others_given:
+        raise UsageError(
+            "--interactive asks for each token: it goes without --json, --stop, --samples and the flags of sampling"
+        )
+
+
+def _loaded(model: Path) -> GeneratorPredictor:
+    from unspool import predictors
+    from unspool.predictors import GeneratorPredictor
+
     loaded = predictors.load(model)
     if not isinstance(loaded, GeneratorPredictor):
         raise UsageError(f"{shorten(model, 300)} is a model of the task {loaded.task!r}: it cannot generate")
-    chosen = label is None and bool(loaded.labels)
-    if label is None and loaded.labels:
-        label = loaded.labels[seed % len(loaded.labels)]
-    words = loaded.random_word(seed, label) if random_word else prompt or ""
-    ids, unknown = loaded.prompt_ids(words, label)
-    if chosen:
-        note(f"label      {shorten(label)} (--label {'|'.join(shorten(name, 30) for name in loaded.labels[:8])})")
-    if not told or (chosen and not given):
-        note(f"seed       {seed}")
-    if unknown:
-        named = ", ".join(repr(shorten(piece, 30)) for piece in unknown[:8])
-        note(f"unknown    {named}: the model never saw {'them' if len(unknown) > 1 else 'it'}")
-    corpus = None if novelty is None else _corpus(loaded, novelty)  # before the text, not after it, a wrong one is told
-    if interactive:
-        made = _interactive(loaded, words, ids, length)
-    elif samples == 1 and not json:
-        made = _one(loaded, words, ids, how, length, stop)
-    else:
-        several = _samples(loaded, ids, how, length, stop, samples)
-        told_of_all = {"seed": seed, "label": label, "prompt": words}
-        if json:
-            _write_json(loaded, told_of_all, several, corpus)
-            return
-        made = _write_samples(loaded, words, several)
-    if corpus is not None:
-        _tell_novelty(loaded, made, corpus)
+    return loaded
 
 
 class _Sample:

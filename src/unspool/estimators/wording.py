@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from unspool.config import Settings
 from unspool.errors import UnspoolError
 
 # What needs more than the flag's name, as the library has no such argument or another.
@@ -18,6 +19,8 @@ _PHRASES = {
     "--vectors FILE": "vectors",
     "from the start of the command": "from the start of fit",
 }
+# What a user's own words hold besides, a label such as --verbose, stays as it is.
+_ARGUMENTS = {*Settings.model_fields, "temperature", "top_k", "top_p", "repetition_penalty", "vectors", "start"}
 _FLAG = re.compile(r"(?<![\w-])--(no-)?([a-z][a-z-]*[a-z])(?: (?=\d))?")
 
 
@@ -40,6 +43,8 @@ def told_in_python() -> Iterator[None]:
 
 def _argument(flag: re.Match[str]) -> str:
     negated, name = flag[1], flag[2].replace("-", "_")
+    if name not in _ARGUMENTS:
+        return flag[0]
     if negated:
         return f"{name}=False"
     return f"{name}=" if flag[0].endswith(" ") else name

@@ -9,13 +9,16 @@ Every training prints its figure beside the network's, and `--model bow` makes i
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from array import array
+from collections import defaultdict
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy.sparse import csr_array, hstack
 from sklearn.base import clone
-from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.feature_extraction.text import TfidfTransformer, TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
 from unspool.config import Settings
@@ -60,7 +63,7 @@ class Bow:
 
         What an n-gram adds is shared equally by its tokens; with the intercept it sums to the score exactly.
         """
-        tokens = self._tokens(text)
+        tokens = _splitter(self._vectorizer)(text)
         row = self._vectorizer.transform([text])
         columns, vocabulary = (
             dict(zip(row.indices.tolist(), row.data.tolist(), strict=True)),
@@ -69,7 +72,7 @@ class Bow:
         weights = (
             self.coefficients[label] if len(self.coefficients) > 1 else self.coefficients[0] * (1 if label else -1)
         )
-        joint = " " if self._vectorizer.analyzer == "word" else ""
+        joint = _joint(self._vectorizer)
         spans: dict[int, list[range]] = {}
         for size in range(1, self._vectorizer.ngram_range[1] + 1):
             for start in range(len(tokens) - size + 1):
@@ -88,14 +91,6 @@ class Bow:
             np.asarray(self._vectorizer.transform([text]) @ self.coefficients.T.astype(np.float64))[0] + self.intercept
         )
         return float(scores[label] if len(scores) > 1 else scores[0] * (1 if label else -1))
-
-    def _tokens(self, text: str) -> list[str]:
-        """What the n-grams are made of: words, or characters with single spaces."""
-        prepared = self._vectorizer.build_preprocessor()(text)
-        if self._vectorizer.analyzer == "word":
-            found: list[str] = self._vectorizer.build_tokenizer()(prepared)
-            return found
-        return list(re.sub(r"\s\s+", " ", prepared))
 
     def tensors(self) -> dict[str, npt.NDArray[np.float32]]:
         """What goes into the safetensors file."""
@@ -117,12 +112,9 @@ def fit(
     n-grams in fewer than `min_count` texts are left out; when none is left, all are kept out and the classes'
     shares decide.
     """
-    vectorizer = _vectorizer(level, lowercase, min_df=min_count)
-    try:
-        features: Any = vectorizer.fit_transform(texts)
-    except ValueError:  # no n-gram is frequent enough
-        vectorizer = _vectorizer(level, lowercase, vocabulary={"": 0})
-        features = vectorizer.fit_transform(texts)
+    ngrams, counts = _counted(texts, level, lowercase, min_count)
+    weighting = TfidfTransformer(sublinear_tf=True)
+    features: Any = weighting.fit_transform(counts)
     binary = LogisticRegression(C=INVERSE_REGULARISATION, solver="liblinear", dual=True, max_iter=1000, random_state=0)
     wanted = [1] if classes == 2 else range(classes)
     coefficients = np.zeros((len(wanted), features.shape[1]), np.float32)
@@ -131,7 +123,7 @@ def fit(
         if (truth == label).any():
             classifier = clone(binary).fit(features, truth == label)
             coefficients[row], intercept[row] = classifier.coef_[0], classifier.intercept_[0]
-    ngrams, idf = list(vectorizer.get_feature_names_out()), vectorizer.idf_.astype(np.float32)
+    idf = weighting.idf_.astype(np.float32)
     return Bow(ngrams, idf, coefficients, intercept, level=level, lowercase=lowercase)
 
 
@@ -148,3 +140,61 @@ def _vectorizer(level: str, lowercase: bool, **options: Any) -> TfidfVectorizer:
             ngram_range=(1, 2), sublinear_tf=True, token_pattern=WORD, lowercase=lowercase, **options
         )
     return TfidfVectorizer(ngram_range=(1, 3), sublinear_tf=True, analyzer="char", lowercase=lowercase, **options)
+
+
+def _splitter(vectorizer: TfidfVectorizer) -> Callable[[str], list[str]]:
+    """What makes a text into that of which n-grams are made: words, or characters with single spaces."""
+    prepare, words = vectorizer.build_preprocessor(), vectorizer.build_tokenizer()
+    if vectorizer.analyzer == "word":
+        return lambda text: words(prepare(text))
+    return lambda text: list(re.sub(r"\s\s+", " ", prepare(text)))
+
+
+def _joint(vectorizer: TfidfVectorizer) -> str:
+    return " " if vectorizer.analyzer == "word" else ""
+
+
+def _counted(texts: Sequence[str], level: str, lowercase: bool, min_count: int) -> tuple[list[str], Any]:
+    """The n-grams that stand in `min_count` texts or more, and how often each stands in each text, sparse (N, n).
+
+    They are what the vectorizer would count, by numbers in place of strings: of IMDB's 5 million bigrams each would be
+    a string of its own. An n-gram is frequent only if what precedes its last token is, so rare ones are left early.
+    When none is frequent, one stands there that is in no text.
+    """
+    vectorizer = _vectorizer(level, lowercase)
+    tokens, row, kinds = _numbered(texts, _splitter(vectorizer))
+    places, found, column = np.arange(len(tokens)), np.arange(len(kinds)), tokens  # of n-grams of one token
+    names, joint, ngrams, counts = [""], "", list[str](), list[Any]()
+    for size in range(1, vectorizer.ngram_range[1] + 1):
+        entries = np.ones(len(places)), (row[places], column.astype(np.int32))
+        count = csr_array(entries, shape=(len(texts), len(found)))  # those of one place in it are summed
+        frequent = np.bincount(count.indices, minlength=len(found)) >= min_count
+        parts = np.divmod(found[frequent], len(kinds))  # what stands before the last token, and that token
+        names = [names[before] + joint + kinds[last] for before, last in np.transpose(parts).tolist()]
+        ngrams += names
+        counts.append(count[:, frequent])
+        if size == vectorizer.ngram_range[1]:
+            break
+        kept = frequent[column] & (places + size < len(tokens))
+        kept[kept] = row[places[kept]] == row[places[kept] + size]
+        number, places, joint = np.cumsum(frequent) - 1, places[kept], _joint(vectorizer)
+        keys = number[column[kept]] * len(kinds) + tokens[places + size]
+        found, column = np.unique(keys, return_inverse=True)
+    if not ngrams:
+        return [""], csr_array((len(texts), 1))
+    return ngrams, hstack(counts, format="csr")
+
+
+def _numbered(
+    texts: Sequence[str], split: Callable[[str], list[str]]
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int32], list[str]]:
+    """The number of each token of all texts, that of its text, and the kinds of tokens by number."""
+    numbers: defaultdict[str, int] = defaultdict()
+    numbers.default_factory = numbers.__len__
+    tokens, lengths = array("q"), []
+    for text in texts:
+        found = split(text)
+        tokens.extend(map(numbers.__getitem__, found))
+        lengths.append(len(found))
+    row = np.repeat(np.arange(len(texts), dtype=np.int32), lengths)
+    return np.array(tokens, np.int64), row, list(numbers)
