@@ -12,6 +12,7 @@
 
 #include "check.h"
 #include "draw.h"
+#include "layers.h"
 #include "room.h"
 #include "run.h"
 #include "stepper.h"
@@ -125,30 +126,26 @@ void recurrent_forward(const std::string& cell, Object x, Object lengths, Object
   });
 }
 
-// The arguments of recurrent_forward, in its order.
-Arguments read(const nb::tuple& given) {
-  if (nb::len(given) != 22) throw nb::value_error("expected the arguments of recurrent_forward, all 22");
-  const auto at = [&](int i) { return nb::handle(given[i]); };
-  Arguments a;
-  try {
-    a = read(nb::cast<std::string>(at(0)), at(1), at(2), at(3), at(4), at(5), at(6), at(7), at(8), at(9), at(10), at(11),
-             at(12), at(13), at(14), nb::cast<double>(at(15)), nb::cast<bool>(at(16)), nb::cast<Size>(at(17)), at(18),
-             at(19));
-  } catch (const std::bad_cast&) {
-    throw WrongType("expected the arguments of recurrent_forward, with its types");
-  }
-  a.final_h = describe("final_h", at(20));
-  a.final_c = describe("final_c", at(21));
-  return a;
+LayerWeights read_weights(nb::handle given) {
+  if (!nb::isinstance<nb::tuple>(given) || nb::len(given) != 5)
+    throw WrongType("layers: expected tuples of five, w_ih, w_hh, b_ih, b_hh and extra of a layer");
+  return {describe("w_ih", given[0]), describe("w_hh", given[1]), describe("b_ih", given[2]), describe("b_hh", given[3]),
+          describe("extra", given[4])};
 }
 
-void recurrent_forward_pair(const nb::tuple& first, const nb::tuple& second) {
+void recurrent_layers(const std::string& cell, Object x, Object lengths, const nb::list& layers, bool both_directions,
+                      Object h, Object c, double keep_share, Size threads, Object y, Object final_h, Object final_c) {
   run_checked([&] {
-    const Arguments a = read(first), b = read(second);
-    const Sequence one = check(a, nullptr, nullptr), other = check(b, nullptr, nullptr);
-    check_pair(a, b);
+    const nb::handle none = nb::none();
+    Arguments all = read(cell, x, lengths, none, none, none, none, none, none, h, c, none, none, none, none, keep_share,
+                         false, threads, y, none);
+    all.final_h = describe("final_h", final_h);
+    all.final_c = describe("final_c", final_c);
+    std::vector<LayerWeights> weights;
+    for (const nb::handle one : layers) weights.push_back(read_weights(one));
+    const Layers stack(all, weights, both_directions ? 2 : 1);
     const nb::gil_scoped_release released;
-    forward_pair(one, other);
+    stack.run();
   });
 }
 
@@ -522,8 +519,11 @@ NB_MODULE(_native, module) {
   module.def("recurrent_forward", &recurrent_forward, UNSPOOL_ARGUMENTS, nb::arg("final_h").none(),
              nb::arg("final_c").none(),
              "Run a layer in one direction; writes y, final_h, final_c and, when given, saved.");
-  module.def("recurrent_forward_pair", &recurrent_forward_pair, nb::arg("first"), nb::arg("second"),
-             "recurrent_forward with the arguments of two tuples, at once where that is quicker.");
+  module.def("recurrent_layers", &recurrent_layers, nb::arg("cell"), nb::arg("x").none(), nb::arg("lengths").none(),
+             nb::arg("layers"), nb::arg("both_directions"), nb::arg("h").none(), nb::arg("c").none(),
+             nb::arg("keep_share"), nb::arg("threads"), nb::arg("y").none(), nb::arg("final_h").none(),
+             nb::arg("final_c").none(),
+             "recurrent_forward for layers over each other, in one or both directions, states (L * D, B, H); saves nothing.");
   module.def("recurrent_backward", &recurrent_backward, UNSPOOL_ARGUMENTS, nb::arg("d_y").none(),
              nb::arg("d_final_h").none(), nb::arg("d_final_c").none(), nb::arg("d_x").none(),
              nb::arg("d_w_ih").none(), nb::arg("d_w_hh").none(), nb::arg("d_b_ih").none(), nb::arg("d_b_hh").none(),

@@ -50,12 +50,16 @@ void check_absent(const Tensor& t, const std::string& cell) {
   if (t.kind != Kind::absent) wrong_value(t.name, "expected None for the cell " + cell);
 }
 
+}  // namespace
+
 Size product(const char* name, std::initializer_list<Size> factors) {
   Size all = 1;
   for (const Size f : factors)
     if (f < 0 || __builtin_mul_overflow(all, f, &all)) wrong_value(name, "too large");
   return all;
 }
+
+namespace {
 
 const std::int64_t* check_lengths(const Tensor& t, Size rows, Size steps) {
   if (t.kind == Kind::absent) return nullptr;
@@ -85,22 +89,6 @@ Size bytes_of(const Tensor& t) {
   Size n = t.kind == Kind::int64 ? 8 : t.kind == Kind::boolean ? 1 : 4;
   for (int i = 0; i < t.rank; ++i) n *= t.shape[i];
   return n;
-}
-
-// No output may share memory with any other argument.
-void check_apart(const std::vector<const Tensor*>& outputs, const std::vector<const Tensor*>& inputs) {
-  const auto apart = [](const Tensor& a, const Tensor& b) {
-    const auto* x = static_cast<const char*>(a.data);
-    const auto* y = static_cast<const char*>(b.data);
-    const std::less_equal<const char*> before;
-    return !x || !y || before(x + bytes_of(a), y) || before(y + bytes_of(b), x);
-  };
-  for (std::size_t i = 0; i < outputs.size(); ++i) {
-    for (std::size_t j = 0; j < i; ++j)
-      if (!apart(*outputs[i], *outputs[j])) wrong_value(outputs[i]->name, std::string("overlaps ") + outputs[j]->name);
-    for (const Tensor* input : inputs)
-      if (!apart(*outputs[i], *input)) wrong_value(outputs[i]->name, std::string("overlaps ") + input->name);
-  }
 }
 
 // Whether the cell has a product with its state, and so weights of its own.
@@ -249,6 +237,21 @@ Size checked_saved_floats(const std::string& cell, Size rows, Size real_steps, S
   return saved_floats(cell_named(cell), rows, real_steps, hidden, norm);
 }
 
+void check_apart(const std::vector<const Tensor*>& outputs, const std::vector<const Tensor*>& inputs) {
+  const auto apart = [](const Tensor& a, const Tensor& b) {
+    const auto* x = static_cast<const char*>(a.data);
+    const auto* y = static_cast<const char*>(b.data);
+    const std::less_equal<const char*> before;
+    return !x || !y || before(x + bytes_of(a), y) || before(y + bytes_of(b), x);
+  };
+  for (std::size_t i = 0; i < outputs.size(); ++i) {
+    for (std::size_t j = 0; j < i; ++j)
+      if (!apart(*outputs[i], *outputs[j])) wrong_value(outputs[i]->name, std::string("overlaps ") + outputs[j]->name);
+    for (const Tensor* input : inputs)
+      if (!apart(*outputs[i], *input)) wrong_value(outputs[i]->name, std::string("overlaps ") + input->name);
+  }
+}
+
 Sequence check(const Arguments& a, const GradientArguments* gradients, Gradients* g) {
   Sequence s{};
   s.cell = cell_named(a.cell);
@@ -272,16 +275,6 @@ Sequence check(const Arguments& a, const GradientArguments* gradients, Gradients
   given.insert(given.end(), {&a.y, &a.saved, &d.y, &d.final_h, &d.final_c});
   check_apart({&d.x, &d.w_ih, &d.w_hh, &d.b_ih, &d.b_hh, &d.extra, &d.h, &d.c, &d.norm, &d.norm_memory}, given);
   return s;
-}
-
-void check_pair(const Arguments& a, const Arguments& b) {
-  for (const Arguments* one : {&a, &b})
-    if (one->saved.kind != Kind::absent) wrong_value("saved", "expected None for a pair");
-  check_apart({&a.y, &a.final_h, &a.final_c}, {&b.y, &b.final_h, &b.final_c});
-  for (const auto& [one, other] : {std::pair(&a, &b), std::pair(&b, &a)})
-    check_apart({&one->y, &one->final_h, &one->final_c},
-                {&other->x, &other->lengths, &other->tokens, &other->w_ih, &other->w_hh, &other->b_ih, &other->b_hh,
-                 &other->extra, &other->h, &other->c, &other->mask, &other->keep, &other->norm, &other->norm_memory});
 }
 
 RegionCall check_region(const RegionArguments& a, RegionGradients* g) {

@@ -1,8 +1,10 @@
 // Every argument that comes from Python, checked in one place before a kernel sees it.
 #pragma once
 
+#include <initializer_list>
 #include <stdexcept>
 #include <string>
+#include <vector>
 
 #include "api.h"
 #include "linear.h"
@@ -46,8 +48,10 @@ struct WrongType : std::runtime_error {
 // The call as plain pointers and sizes. Throws WrongType or std::invalid_argument naming the argument.
 // With `gradients`, checks those too, fills `g`, and demands `saved`.
 Sequence check(const Arguments& a, const GradientArguments* gradients, Gradients* g);
-// Two calls at once: what one writes the other does not touch.
-void check_pair(const Arguments& a, const Arguments& b);
+// Throws where a size is negative or their product too large.
+Size product(const char* name, std::initializer_list<Size> factors);
+// No output may share memory with any other argument.
+void check_apart(const std::vector<const Tensor*>& outputs, const std::vector<const Tensor*>& inputs);
 Cell cell_named(const std::string& name);
 // saved_floats() of run.h for sizes that come from Python.
 Size checked_saved_floats(const std::string& cell, Size rows, Size real_steps, Size hidden, bool norm);

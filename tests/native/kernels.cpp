@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "check.h"
+#include "layers.h"
 #include "run.h"
 #include "stepper.h"
 
@@ -247,18 +248,72 @@ std::vector<std::vector<float>> run_layer(Draw& draw, Layer layer, bool training
   return all;
 }
 
-// The layer in its direction and, at once, in the other: what each gives alone.
-void expect_pair(Draw& draw, const Layer& layer) {
-  Layer both[2] = {layer, layer};
-  both[1].a.reverse = !layer.a.reverse;
-  for (Layer& one : both) place_outputs(draw, one, false);
-  check_pair(both[0].a, both[1].a);
-  forward_pair(check(both[0].a, nullptr, nullptr), check(both[1].a, nullptr, nullptr));
-  for (const Layer& one : both) {
-    const auto alone = run_layer(draw, one, false);
-    const Tensor* found[3] = {&one.a.y, &one.a.final_h, &one.a.final_c};
-    for (std::size_t i = 0; i < 3; ++i) expect_equal(layer.a.cell + " in a pair: result " + std::to_string(i), copied(*found[i]), alone[i]);
+// Part k of a tensor over all layers and directions, a copy.
+Tensor part_of(Draw& draw, const Tensor& all, Size k) {
+  if (all.kind == Kind::absent) return all;
+  const Tensor part = draw.tensor(all.name, Kind::float32, {all.shape[1], all.shape[2]});
+  std::memcpy(part.data, static_cast<const float*>(all.data) + k * Draw::size(part), sizeof(float) * static_cast<std::size_t>(Draw::size(part)));
+  return part;
+}
+
+// Layers like this one over each other, in one direction or both, and what of them is drawn for all.
+struct Stack {
+  Arguments all;
+  std::vector<LayerWeights> weights;
+  int directions;
+};
+
+Stack draw_stack(Draw& draw, const Layer& layer) {
+  Stack stack{layer.a, {}, static_cast<int>(draw.of({1, 2}))};
+  Arguments& all = stack.all;
+  const CellLayout& c = layout_of(cell_named(all.cell));
+  const Size b = layer.rows, h = layer.hidden, width = stack.directions * h;
+  const Size layers = all.w_ih.kind == Kind::absent ? 1 : draw.of({1, 2, 3, 4}), parts = layers * stack.directions;
+  all.h = draw.normals("h", {parts, b, h}), all.final_h = draw.poisoned("final_h", {parts, b, h});
+  if (c.has_memory) all.c = draw.normals("c", {parts, b, h}), all.final_c = draw.poisoned("final_c", {parts, b, h});
+  all.y = draw.poisoned("y", {b, layer.steps, width});
+  const float narrow = 1.0f / std::sqrt(static_cast<float>(width));
+  for (Size k = 0; k < parts; ++k) {
+    LayerWeights own{all.w_ih, all.w_hh, all.b_ih, all.b_hh, all.extra};
+    if (k >= stack.directions) own.w_ih = draw.floats("w_ih", {c.gates * h, width}, [&] { return draw.normal() * narrow; });
+    stack.weights.push_back(own);
   }
+  return stack;
+}
+
+// All of them at once give what each gives alone.
+void expect_stack(Draw& draw, const Layer& layer) {
+  const Stack stack = draw_stack(draw, layer);
+  const Size hidden = layer.hidden, times = layer.rows * layer.steps;
+  Layers(stack.all, stack.weights, stack.directions).run();
+  Layer alone = layer;
+  for (std::size_t k = 0; k < stack.weights.size(); k += static_cast<std::size_t>(stack.directions)) {
+    const Tensor joint = draw.poisoned("x", {layer.rows, layer.steps, stack.directions * hidden});
+    for (int direction = 0; direction < stack.directions; ++direction) {
+      const Size part = static_cast<Size>(k) + direction;
+      const LayerWeights& own = stack.weights[static_cast<std::size_t>(part)];
+      alone.a.w_ih = own.w_ih, alone.a.reverse = direction == 1;
+      alone.a.h = part_of(draw, stack.all.h, part), alone.a.c = part_of(draw, stack.all.c, part);
+      place_outputs(draw, alone, false);
+      forward(check(alone.a, nullptr, nullptr));
+      const std::string what = layer.a.cell + " in a stack: ";
+      expect_equal(what + "final_h", copied(part_of(draw, stack.all.final_h, part)), copied(alone.a.final_h));
+      expect_equal(what + "final_c", copied(part_of(draw, stack.all.final_c, part)), copied(alone.a.final_c));
+      for (Size i = 0; i < times * hidden; ++i)
+        static_cast<float*>(joint.data)[(i / hidden * stack.directions + direction) * hidden + i % hidden] = static_cast<float*>(alone.a.y.data)[i];
+    }
+    alone.a.x = joint;
+  }
+  expect_equal(layer.a.cell + " in a stack: y", copied(stack.all.y), copied(alone.a.x));
+}
+
+void refuse_stack(Draw& draw, const Layer& layer) {
+  Stack stack = draw_stack(draw, layer);
+  Arguments& all = stack.all;
+  LayerWeights& own = stack.weights[static_cast<std::size_t>(draw.below(static_cast<Size>(stack.weights.size())))];
+  const bool wrong = spoil(draw, {&all.x, &all.lengths, &all.h, &all.c, &all.y, &all.final_h, &all.final_c, &own.w_ih, &own.w_hh, &own.b_ih, &own.b_hh, &own.extra});
+  const bool no = refused([&] { Layers(all, stack.weights, stack.directions).run(); });
+  expect(no || !wrong, "a spoiled argument of a stack of " + all.cell + " was accepted");
 }
 
 double at(const Tensor& t, Size i) { return static_cast<double>(static_cast<const float*>(t.data)[i]); }
@@ -352,7 +407,7 @@ void layer_case(Draw& draw) {
     return;
   }
   const bool training = draw.below(3) > 0;
-  if (!training) expect_pair(draw, layer);
+  if (!training) draw.one_in(3) ? refuse_stack(draw, layer) : expect_stack(draw, layer);
   choose_target(targets.back());
   const auto wanted = is_recurrent(layer.a) ? run_layer(draw, layer, training) : plain_units(layer, training);
   for (const std::string& name : targets) {

@@ -143,35 +143,35 @@ def infer(
     """Stacked layers without gradients: (y (B, T, D·H), new state), D = `directions`.
 
     x (B, T, I); `state`: each tensor (layers · D, B, H); `parts`: the weights of each layer and direction, by name;
-    lengths (B,) int64. For float32 on the CPU. One native call a layer and nothing else: on few rows, checking the call
-    as `recurrent.run` does would take longer than the products. The native entry still checks everything that it reads.
+    lengths (B,) int64. For float32 on the CPU. One native call and nothing else: on few rows, checking the call as
+    `recurrent.run` does would take longer than the products. The native entry still checks everything that it reads.
     """
-    cell, threads = kernel_name(layout, nonlinearity, reset_after), torch.get_num_threads()
-    x, lengths = x.contiguous(), None if lengths is None else lengths.contiguous()
-    before = [tensor.contiguous().unbind() for tensor in state]
-    after = [torch.empty_like(tensor, memory_format=torch.contiguous_format) for tensor in state]
-    new = [tensor.unbind() for tensor in after]
-    for first in range(0, len(parts), directions):
-        calls, outputs = [], []
-        for k in range(first, first + directions):
-            own = {name: weight.contiguous() for name, weight in parts[k].items()}
-            outputs.append(room(x.shape[0], x.shape[1], own["weight_hh"].shape[1]))
-            extra = own.get("weight_ch")
-            if layout.normalised:
-                extra = torch.cat([own["norm_weight"], own["norm_bias"]])
-            c, new_c = (before[1][k], new[1][k]) if layout.has_memory else (None, None)
-            weights = own["weight_ih"], own["weight_hh"], own.get("bias_ih"), own.get("bias_hh"), extra
-            options = keep_share, k - first == 1, threads
-            unused = (None,) * 4
-            told = (cell, x, lengths, None, *weights, before[0][k], c, *unused, *options)
-            calls.append((*told, outputs[-1], None, new[0][k], new_c))
-        if directions == 1:
-            native.present().recurrent_forward(*calls[0])
-            x = outputs[0]
-        else:
-            native.present().recurrent_forward_pair(*calls)
-            x = torch.cat(outputs, 2)
-    return x, tuple(after)
+    before = [tensor.contiguous() for tensor in state]
+    after = [torch.empty_like(tensor) for tensor in before]
+    y = room(x.shape[0], x.shape[1], directions * before[0].shape[2])
+    native.present().recurrent_layers(
+        kernel_name(layout, nonlinearity, reset_after),
+        x.contiguous(),
+        None if lengths is None else lengths.contiguous(),
+        [_native_weights(layout, weights) for weights in parts],
+        directions == 2,
+        before[0],
+        before[1] if layout.has_memory else None,
+        keep_share,
+        torch.get_num_threads(),
+        y,
+        after[0],
+        after[1] if layout.has_memory else None,
+    )
+    return y, tuple(after)
+
+
+def _native_weights(layout: CellLayout, weights: Weights) -> tuple[Tensor | None, ...]:
+    own = {name: weight.contiguous() for name, weight in weights.items()}
+    extra = own.get("weight_ch")
+    if layout.normalised:
+        extra = torch.cat([own["norm_weight"], own["norm_bias"]])
+    return own["weight_ih"], own["weight_hh"], own.get("bias_ih"), own.get("bias_hh"), extra
 
 
 def _inputs(call: Call) -> _Inputs:

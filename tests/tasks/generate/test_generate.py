@@ -701,7 +701,7 @@ def test_the_recipe_follows_the_level_and_the_minutes_but_not_against_what_was_g
         given = {"task": "generate", "level": level, **given}
         return for_level(settle(given), given)
 
-    assert (recipe("char").hidden, recipe("char", minutes=3).hidden) == (512, 256)
+    assert (recipe("char").hidden, recipe("char", minutes=3).hidden) == (512, 320)
     assert recipe("char", minutes=3, hidden=300).hidden == 300
     assert (recipe("word").tied, recipe("bpe").chunk) == (True, 35)
     assert not recipe("word", adaptive=True).tied
