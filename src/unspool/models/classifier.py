@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from unspool import nn
 from unspool.config import Settings
-from unspool.models.encoders import make_encoder
+from unspool.models.encoders import RegionEncoder, make_encoder
 
 LEAST_DEVIATION = 0.01  # of a feature that counts: below, it would be scaled up with its rounding
 
@@ -69,7 +69,11 @@ class Classifier(torch_nn.Module):
 
     def features(self, ids: Tensor, lengths: Tensor) -> Tensor:
         """ids (B, T), lengths (B,) → what the encoder makes of them, (B, D)."""
-        embedded = self.embedding_dropout(self.embedding(self.word_dropout(ids)))  # (B, T, E)
+        ids = self.word_dropout(ids)
+        if isinstance(self.encoder, RegionEncoder):  # ids are widened for a hundredth of what their vectors cost
+            embedded = self.embedding_dropout(self.embedding(self.encoder.widened(ids, lengths)))
+            return self.encoder.over_widened(embedded, lengths)
+        embedded = self.embedding_dropout(self.embedding(ids))  # (B, T, E)
         return self.encoder(embedded, lengths)
 
     def standardise(self, features: Tensor) -> None:

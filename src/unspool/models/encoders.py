@@ -86,10 +86,21 @@ class RegionEncoder(torch_nn.Module):
         self.out_features = self.convolution.out_features
 
     def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
-        widened = functional.pad(x, (0, 0, self.margin, self.margin))
-        place = torch.arange(-self.margin, x.shape[1] + self.margin, device=x.device)
-        widened.masked_fill_((place >= lengths[:, None])[..., None], 0.0)
-        return cast(Tensor, self.convolution(widened, lengths + 2 * self.margin))
+        return self.over_widened(self._widen(x, lengths), lengths)
+
+    def widened(self, ids: Tensor, lengths: Tensor) -> Tensor:
+        """ids (B, T), lengths (B,) → (B, T + 2 · margin): padding on both sides of each text."""
+        return self._widen(ids, lengths)
+
+    def over_widened(self, x: Tensor, lengths: Tensor) -> Tensor:
+        """What `forward` gives, of vectors of widened texts whose padding has zeros."""
+        return cast(Tensor, self.convolution(x, lengths + 2 * self.margin))
+
+    def _widen(self, x: Tensor, lengths: Tensor) -> Tensor:
+        within = [0, 0] * (x.dim() - 2)  # the features stay as many
+        wide = functional.pad(x, [*within, self.margin, self.margin])
+        beyond = torch.arange(-self.margin, x.shape[1] + self.margin, device=x.device) >= lengths[:, None]
+        return wide.masked_fill_(beyond if x.dim() == 2 else beyond[..., None], 0)
 
 
 class DilatedEncoder(torch_nn.Module):

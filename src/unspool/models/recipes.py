@@ -30,7 +30,7 @@ _BEGUN: dict[str, Any] = {
 }
 _QUICK_WRITER: dict[str, Any] = {
     "hidden": 320,
-    "learning_rate": 1.4e-2,
+    "learning_rate": 1e-2,
     "dropout": 0.3,
     "embedding_dropout": 0.0,
     "average": 0.99,
