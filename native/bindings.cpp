@@ -129,8 +129,9 @@ void recurrent_forward(const std::string& cell, Object x, Object lengths, Object
 LayerWeights read_weights(nb::handle given) {
   if (!nb::isinstance<nb::tuple>(given) || nb::len(given) != 5)
     throw WrongType("layers: expected tuples of five, w_ih, w_hh, b_ih, b_hh and extra of a layer");
-  return {describe("w_ih", given[0]), describe("w_hh", given[1]), describe("b_ih", given[2]), describe("b_hh", given[3]),
-          describe("extra", given[4])};
+  const auto parts = nb::borrow<nb::tuple>(given);
+  return {describe("w_ih", parts[0]), describe("w_hh", parts[1]), describe("b_ih", parts[2]), describe("b_hh", parts[3]),
+          describe("extra", parts[4])};
 }
 
 void recurrent_layers(const std::string& cell, Object x, Object lengths, const nb::list& layers, bool both_directions,
@@ -142,7 +143,8 @@ void recurrent_layers(const std::string& cell, Object x, Object lengths, const n
     all.final_h = describe("final_h", final_h);
     all.final_c = describe("final_c", final_c);
     std::vector<LayerWeights> weights;
-    for (const nb::handle one : layers) weights.push_back(read_weights(one));
+    const nb::tuple kept(layers);  // whatever becomes of the list while others may run
+    for (const nb::handle one : kept) weights.push_back(read_weights(one));
     const Layers stack(all, weights, both_directions ? 2 : 1);
     const nb::gil_scoped_release released;
     stack.run();

@@ -25,6 +25,8 @@ std::string listed(const Size* sizes, std::size_t n) {
   throw std::invalid_argument(std::string(name) + ": " + what);
 }
 
+}  // namespace
+
 void check_tensor(const Tensor& t, Kind kind, std::initializer_list<Size> shape) {
   if (t.kind != kind) {
     const std::string found = t.kind == Kind::other ? t.kind_name : kKinds[static_cast<int>(t.kind)];
@@ -39,6 +41,8 @@ void check_tensor(const Tensor& t, Kind kind, std::initializer_list<Size> shape)
                             (t.rank > 4 ? std::to_string(t.rank) + " dimensions"
                                         : listed(t.shape, static_cast<std::size_t>(t.rank))));
 }
+
+namespace {
 
 float* floats(const Tensor& t, std::initializer_list<Size> shape, bool optional = false) {
   if (optional && t.kind == Kind::absent) return nullptr;

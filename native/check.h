@@ -48,6 +48,8 @@ struct WrongType : std::runtime_error {
 // The call as plain pointers and sizes. Throws WrongType or std::invalid_argument naming the argument.
 // With `gradients`, checks those too, fills `g`, and demands `saved`.
 Sequence check(const Arguments& a, const GradientArguments* gradients, Gradients* g);
+// Throws where it is of another kind, not dense on the CPU, or of another shape.
+void check_tensor(const Tensor& t, Kind kind, std::initializer_list<Size> shape);
 // Throws where a size is negative or their product too large.
 Size product(const char* name, std::initializer_list<Size> factors);
 // No output may share memory with any other argument.

@@ -22,7 +22,7 @@ class Layers {
   void run() const;
 
  private:
-  // Memory for what goes from layer to layer; what is smaller than a large page the C library keeps.
+  // Memory for a while; what is smaller than a large page the C library keeps.
   class Taken {
    public:
     explicit Taken(Size floats)
@@ -41,11 +41,10 @@ class Layers {
   };
 
   int directions_;
-  Size floats_;            // of what a layer gives
-  Taken between_[2];       // what layers give in turn, the last one apart
-  Taken halves_[2];        // what the directions of a layer give
+  float* y_;         // what each layer gives, but in one direction every other one
+  Size floats_;      // of it
+  Taken beside_[2];  // what those others give; in both directions, what each gives
   std::vector<Sequence> sequences_;
-  float* y_;
 };
 
 }  // namespace unspool

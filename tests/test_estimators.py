@@ -247,6 +247,7 @@ def test_the_kinds_of_a_numpy_search_are_settings() -> None:
         ("no effect with one layer: give --layers 2 or more", "no effect with one layer: give layers=2 or more"),
         ("they cannot have two levels, give --no-joint", "they cannot have two levels, give joint=False"),
         ("--layer-decay has no effect without --from MODEL", "layer_decay has no effect without start"),
+        ("--vectors and --from do not go together", "vectors and start do not go together"),
         ("spared: give more texts, or a file with --validation-data", "spared: give more texts"),
         ("a - b -- c --- d, x--y", "a - b -- c --- d, x--y"),
         ("labels     2: --verbose 9, --no-colour 2", "labels     2: --verbose 9, --no-colour 2"),

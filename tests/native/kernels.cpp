@@ -407,7 +407,8 @@ void layer_case(Draw& draw) {
     return;
   }
   const bool training = draw.below(3) > 0;
-  if (!training) draw.one_in(3) ? refuse_stack(draw, layer) : expect_stack(draw, layer);
+  if (!training && draw.one_in(3)) return refuse_stack(draw, layer);
+  if (!training) expect_stack(draw, layer);
   choose_target(targets.back());
   const auto wanted = is_recurrent(layer.a) ? run_layer(draw, layer, training) : plain_units(layer, training);
   for (const std::string& name : targets) {

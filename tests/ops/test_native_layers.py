@@ -77,6 +77,17 @@ def test_the_same_bits_as_one_after_the_other(
         assert all(torch.equal(one, two) for one, two in parts)
 
 
+@pytest.mark.parametrize("directions", [1, 2])
+def test_what_goes_between_large_layers_lies_in_memory_used_before(directions: int) -> None:
+    torch.manual_seed(0)
+    layer = nn.LSTM(3, 96, 4, batch_first=True, bidirectional=directions == 2).eval()
+    x = torch.randn(64, 90, 3)  # each layer gives 2 MiB at least
+    with torch.inference_mode():
+        found = [layer(x)[0].clone() for _ in range(3)]
+    assert all(torch.equal(one, found[0]) for one in found)
+    torch.testing.assert_close(found[0], layer(x)[0].detach(), atol=1e-5, rtol=0)
+
+
 def arguments(directions: int = 2) -> dict[str, Any]:
     first = (torch.ones(16, 3), torch.ones(16, 4), None, None, None)
     second = (torch.ones(16, 4 * directions), *first[1:])
@@ -118,11 +129,18 @@ def test_wrong_arguments_are_refused_by_name(directions: int) -> None:
         ("layers", [right["layers"][0][:4]] * 2, TypeError, "layers: expected tuples of five"),
         ("layers", [None, None], TypeError, "layers: expected tuples of five"),
         ("layers", [right["layers"][0]] * 2 * directions, ValueError, "w_ih: expected shape"),
-        ("h", torch.zeros(5, 4), ValueError, "h: expected 3 dimensions"),
-        ("final_c", torch.zeros(3, 5, 4), ValueError, "final_c: expected 3 dimensions"),
+        ("h", torch.zeros(5, 4), ValueError, "h: expected shape"),
+        ("h", None, TypeError, "h: expected a tensor of torch.float32, got None"),
+        (
+            "final_c",
+            torch.zeros(3, 5, 4),
+            ValueError,
+            rf"final_c: expected shape \({2 * directions}, 5, 4\), got \(3, 5, 4\)",
+        ),
         ("c", torch.zeros(2 * directions, 5, 5), ValueError, "c: expected shape"),
         ("x", torch.ones(5, 6, 2), ValueError, "w_ih: expected shape"),
-        ("y", torch.empty(5, 6, 4 * directions + 1), ValueError, "y: expected"),
+        ("y", torch.empty(5, 6, 4 * directions + 1), ValueError, rf"y: expected shape \(5, 6, {4 * directions}\)"),
+        ("x", torch.ones(5), ValueError, "x: expected rows and steps"),
         (
             "y",
             torch.empty(5, 6, 4 * directions, dtype=torch.float64),

@@ -15,6 +15,7 @@ _PHRASES = {
     ": say which column is the tag with --label-column": "",
     " (--label-column)": "",
     "train it with --label-column": "give fit labels",
+    "--vectors and --from": "vectors and start",
     "--from MODEL": "start",
     "--vectors FILE": "vectors",
     "from the start of the command": "from the start of fit",

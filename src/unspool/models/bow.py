@@ -1,5 +1,5 @@
-"""The linear baseline: n-grams, TF-IDF, one-against-rest logistic regression; all of it
-scikit-learn's.
+"""The linear baseline: n-grams, TF-IDF, one-against-rest logistic regression; all of it scikit-learn's, but for the
+counting of n-grams before the fit.
 
 n-grams are 1–2 words, or 1–3 characters where the texts are read by character.
 

@@ -70,7 +70,7 @@ class Classifier(torch_nn.Module):
     def features(self, ids: Tensor, lengths: Tensor) -> Tensor:
         """ids (B, T), lengths (B,) → what the encoder makes of them, (B, D)."""
         ids = self.word_dropout(ids)
-        if isinstance(self.encoder, RegionEncoder):  # ids are widened for a hundredth of what their vectors cost
+        if isinstance(self.encoder, RegionEncoder):  # the padding's vector is 0, so ids can be widened: far less work
             embedded = self.embedding_dropout(self.embedding(self.encoder.widened(ids, lengths)))
             return self.encoder.over_widened(embedded, lengths)
         embedded = self.embedding_dropout(self.embedding(ids))  # (B, T, E)

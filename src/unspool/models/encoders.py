@@ -86,21 +86,18 @@ class RegionEncoder(torch_nn.Module):
         self.out_features = self.convolution.out_features
 
     def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
-        return self.over_widened(self._widen(x, lengths), lengths)
+        return self.over_widened(self.widened(x, lengths), lengths)
 
-    def widened(self, ids: Tensor, lengths: Tensor) -> Tensor:
-        """ids (B, T), lengths (B,) → (B, T + 2 · margin): padding on both sides of each text."""
-        return self._widen(ids, lengths)
-
-    def over_widened(self, x: Tensor, lengths: Tensor) -> Tensor:
-        """What `forward` gives, of vectors of widened texts whose padding has zeros."""
-        return cast(Tensor, self.convolution(x, lengths + 2 * self.margin))
-
-    def _widen(self, x: Tensor, lengths: Tensor) -> Tensor:
+    def widened(self, x: Tensor, lengths: Tensor) -> Tensor:
+        """Vectors (B, T, E) or ids (B, T) → (B, T + 2 · margin, …), zeros, the id of the padding, around each text."""
         within = [0, 0] * (x.dim() - 2)  # the features stay as many
         wide = functional.pad(x, [*within, self.margin, self.margin])
         beyond = torch.arange(-self.margin, x.shape[1] + self.margin, device=x.device) >= lengths[:, None]
         return wide.masked_fill_(beyond if x.dim() == 2 else beyond[..., None], 0)
+
+    def over_widened(self, x: Tensor, lengths: Tensor) -> Tensor:
+        """What `forward` gives, of vectors that are widened already."""
+        return cast(Tensor, self.convolution(x, lengths + 2 * self.margin))
 
 
 class DilatedEncoder(torch_nn.Module):

@@ -208,7 +208,7 @@ class Recurrent(nn.Module):
         return bool(self.dropout or self.zoneout or self.recurrent_dropout)
 
     def _infer(self, x: Tensor, state: LayerState | None, lengths: Tensor | None) -> tuple[Tensor, LayerState]:
-        """All layers over x (B, T, I) by one native call each."""
+        """All layers over x (B, T, I) by one native call."""
         shape = (len(self._names), x.shape[0], self.hidden_size)
         parts = [x.new_zeros(shape) for _ in self.layout.states] if state is None else _parts_of(state)
         options = {"directions": 1 + self.bidirectional, "keep_share": self.zoneout, **self._cell_options()}
