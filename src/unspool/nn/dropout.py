@@ -42,7 +42,7 @@ def drop_features(x: Tensor, p: float) -> Tensor:
 
 class _Kept(torch.autograd.Function):
     """x · scale where kept, else 0: a choice, not a product, so what was dropped gives no gradient even where the input
-    is not finite. `keep` has all bits of a number or none: torch chooses by bits in a quarter of the time that it takes
+    is not finite. `keep` has all bits of a number or none: torch chooses by bits in a third of the time that it takes
     with booleans, and its own graph would walk over the texts three times as often."""
 
     @staticmethod

@@ -153,7 +153,7 @@ def infer(
         kernel_name(layout, nonlinearity, reset_after),
         x.contiguous(),
         None if lengths is None else lengths.contiguous(),
-        [_native_weights(layout, weights) for weights in parts],
+        [native_weights(layout, weights) for weights in parts],
         directions == 2,
         before[0],
         before[1] if layout.has_memory else None,
@@ -166,7 +166,10 @@ def infer(
     return y, tuple(after)
 
 
-def _native_weights(layout: CellLayout, weights: Weights) -> tuple[Tensor | None, ...]:
+def native_weights(
+    layout: CellLayout, weights: Weights
+) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None, Tensor | None]:
+    """A layer's weights as the kernels are told of them: w_ih, w_hh, b_ih, b_hh, extra."""
     own = {name: weight.contiguous() for name, weight in weights.items()}
     extra = own.get("weight_ch")
     if layout.normalised:

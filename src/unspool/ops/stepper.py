@@ -12,7 +12,7 @@ from torch import Tensor
 
 from unspool import native
 from unspool.ops.call import Weights
-from unspool.ops.compiled import kernel_name
+from unspool.ops.compiled import kernel_name, native_weights
 from unspool.ops.layouts import CellLayout
 
 Floats = npt.NDArray[np.float32]
@@ -80,20 +80,13 @@ class Stepper:
 
 def _arguments(layout: CellLayout, weights: Weights, keep_share: float) -> tuple[Any, ...]:
     """The native call of one row and one step with these weights, by which they are checked."""
-    own = {name: value.detach().contiguous() for name, value in weights.items()}
-    w_ih, w_hh = own["weight_ih"], own["weight_hh"]
-    extra = own.get("weight_ch")
-    if layout.normalised:
-        extra = torch.cat([own["norm_weight"], own["norm_bias"]])
+    told = native_weights(layout, {name: value.detach() for name, value in weights.items()})
+    w_ih, w_hh = told[:2]
     row = [w_hh.new_zeros(1, w_hh.shape[1]) for _ in range(4)]
     c, new_c = (row[1], row[3]) if layout.has_memory else (None, None)
     return (
         w_ih.new_zeros(1, 1, w_ih.shape[1]),
-        w_ih,
-        w_hh,
-        own.get("bias_ih"),
-        own.get("bias_hh"),
-        extra,
+        *told,
         row[0],
         c,
         keep_share,
