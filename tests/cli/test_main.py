@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import os
 import signal
 import subprocess
 import sys
@@ -195,3 +196,18 @@ def test_python_m_unspool_is_the_command() -> None:
     from unspool import __version__
 
     assert done.stdout.strip() == __version__
+
+
+@pytest.mark.parametrize(
+    ("chosen", "found"),
+    [({}, "1000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "None")],
+    ids=["by itself", "a number given", "a policy given"],
+)
+def test_waiting_threads_leave_the_cores_to_others(chosen: dict[str, str], found: str) -> None:
+    """The runtime reads it when torch is loaded, so it must be there before."""
+    show = "print(os.environ.get('GOMP_SPINCOUNT'), 'torch' in sys.modules)"
+    program = f"import os, sys; from unspool import cli; cli.run = lambda: {show}; cli.main()"
+    names = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
+    environment = {name: value for name, value in os.environ.items() if name not in names} | chosen
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True)
+    assert done.stdout == f"{found} False\n"
