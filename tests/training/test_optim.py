@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import Any, get_args
 
 import pytest
@@ -12,6 +14,7 @@ from torch import nn
 
 from unspool.config import Optimizer, Settings
 from unspool.training import optim
+from unspool.training.adamw import AdamW
 
 OPTIMIZERS = get_args(Optimizer)
 RATES = {"adamw": 0.05, "adadelta": 1.0, "rmsprop": 0.02, "sgd": 0.1}
@@ -77,3 +80,38 @@ def test_the_schedule_rises_then_falls_and_never_idles(planned: int, warmup: flo
     assert factors[: peak + 1] == sorted(factors[: peak + 1])
     assert factors[peak:] == sorted(factors[peak:], reverse=True)
     assert all(0 < factor <= 1 for factor in factors)
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.3])
+def test_adamw_has_torchs_bits_and_state(decay: float) -> None:
+    torch.manual_seed(0)
+    mine, theirs = nn.Linear(5, 3), nn.Linear(5, 3)
+    theirs.load_state_dict(mine.state_dict())
+    given: dict[str, Any] = {"lr": 0.03, "betas": (0.9, 0.98), "weight_decay": decay, "fused": True}
+    pairs = ((mine, AdamW(mine.parameters(), **given)), (theirs, torch.optim.AdamW(theirs.parameters(), **given)))
+    for step in range(12):
+        if step == 7:  # through what a checkpoint keeps
+            kept = pairs[0][1].state_dict()
+            pairs = ((mine, AdamW(mine.parameters(), **given)), pairs[1])
+            pairs[0][1].load_state_dict(kept)
+        x = torch.randn(4, 5)
+        for layer, optimizer in pairs:
+            optimizer.zero_grad()
+            layer(x).square().sum().backward()
+            optimizer.step()
+    assert torch.equal(mine.weight, theirs.weight)
+    assert torch.equal(mine.bias, theirs.bias)
+    assert pairs[0][1].state_dict()["param_groups"] == pairs[1][1].state_dict()["param_groups"]
+
+
+def test_training_does_not_load_torchs_compiler() -> None:
+    """It takes a second or two."""
+    program = """
+import sys
+from unspool import SequenceClassifier
+texts = [f"{word} film {n % 5}" for n in range(20) for word in ("fine", "dull")]
+SequenceClassifier(model="gru", hidden=4, embedding=4, epochs=2).fit(texts, ["good", "bad"] * 20)
+print([name for name in sys.modules if name.startswith("torch._dynamo.")])
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"

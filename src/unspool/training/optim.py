@@ -12,6 +12,7 @@ from torch.optim.swa_utils import AveragedModel
 from unspool.config import Settings
 from unspool.nn import Embedding
 from unspool.ops import rows
+from unspool.training.adamw import AdamW
 from unspool.training.row_adam import RowAdamW
 
 # Rows from which a table is updated by rows: below, all of it lies in the caches, and a batch holds much of it.
@@ -43,7 +44,7 @@ def make_optimizer(model: nn.Module, settings: Settings) -> torch.optim.Optimize
     if settings.optimizer == "sgd":
         return torch.optim.SGD(groups, lr=rate, momentum=0.9, foreach=True)
     if not (tables := _large_tables(model, settings)):
-        return torch.optim.AdamW(groups, lr=rate, betas=BETAS, fused=True)
+        return AdamW(groups, lr=rate, betas=BETAS, fused=True)
     by_rows = RowAdamW(groups, lr=rate, betas=BETAS)
     for table in tables:
         by_rows.follow(table)

@@ -11,13 +11,14 @@ from torch.utils.hooks import RemovableHandle
 
 from unspool import nn
 from unspool.ops import rows
+from unspool.training.adamw import AdamW
 
 # All rows are brought up so often: it costs a step of plain AdamW, and keeps the table of what is ahead short, the
 # powers in it far from the smallest float, and its rounding small.
 SWEEP = 512
 
 
-class RowAdamW(torch.optim.AdamW):
+class RowAdamW(AdamW):
     """AdamW (Loshchilov & Hutter 2019), with the same answer up to rounding, and rows updated when they are wanted.
 
     A parameter (V, E) with a row-sparse gradient moves only in the rows of that gradient. What plain AdamW does to the
