@@ -105,3 +105,14 @@ def test_wrong_ids_are_named() -> None:
     with pytest.raises(TypeError, match=r"^input: expected token ids of int32 or int64, got torch.float32$"):
         layer(torch.zeros(1, 2))
     assert layer(torch.zeros(0, 3, dtype=torch.int64)).shape == (0, 3, 2)
+
+
+@pytest.mark.parametrize("assign", [False, True])
+@pytest.mark.parametrize("mode", ["rand", "static", "multichannel"])
+def test_the_paddings_vector_is_zero_whatever_is_loaded(mode: str, assign: bool) -> None:
+    embedding = Embedding(5, 3, mode)
+    given = {name: torch.ones(5, 3) for name in embedding.state_dict()}
+    embedding.load_state_dict(given, assign=assign)
+    assert not embedding(torch.tensor([[0]])).any()
+    assert (embedding(torch.tensor([[1, 4]])) == 1).all()
+    assert all((part == 1).all() for part in given.values())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -66,6 +68,15 @@ class Embedding(nn.Module):
         if self.mode != "multichannel":
             return vectors
         return torch.cat([vectors, F.embedding(input, self.frozen_weight)], -1)
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *others: Any) -> None:
+        """torch's hook of load_state_dict, which gives its own copy of the dictionary: whatever a table holds for the
+        padding, zero is loaded."""
+        for name in (f"{prefix}weight", f"{prefix}frozen_weight"):
+            table = state_dict.get(name)
+            if isinstance(table, Tensor) and table.dim() == 2 and bool(table[PADDING:1].any()):
+                state_dict[name] = torch.cat([torch.zeros_like(table[:1]), table[1:]])
+        super()._load_from_state_dict(state_dict, prefix, *others)
 
     def extra_repr(self) -> str:
         return f"{self.num_embeddings}, {self.embedding_dim}, mode={self.mode!r}"
