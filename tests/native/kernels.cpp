@@ -163,7 +163,7 @@ Layer draw_layer(Draw& draw) {
   const CellLayout& c = layout_of(cell_named(a.cell));
   const bool recurrent = is_recurrent(a);
   const Size b = layer.rows = draw.of({0, 1, 2, 3, 7, 13, 33}), t = layer.steps = draw.of({0, 1, 2, 5, 9});
-  const Size inputs = draw.of({1, 3, 8, 17, 270}), h = layer.hidden = draw.of({1, 3, 7, 8, 9, 16, 17, 24, 33, 70, 270});
+  const Size inputs = draw.of({0, 1, 3, 8, 17, 270}), h = layer.hidden = draw.of({1, 3, 7, 8, 9, 16, 17, 24, 33, 70, 270});
   const Size gates = c.gates * h;
   const bool tokens = recurrent && draw.one_in(4), projected = !recurrent || tokens || draw.one_in(4);
   const Size distinct = draw.of({1, 3, 10});
