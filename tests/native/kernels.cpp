@@ -59,7 +59,7 @@ class Draw {
     for (int i = 0; i < t.rank; ++i) count *= static_cast<std::size_t>(t.shape[i] = shape.begin()[i]);
     const std::size_t bytes = count * (kind == Kind::int64 ? 8 : kind == Kind::boolean ? 1 : 4);
     blocks_.push_back(std::make_unique<char[]>(bytes));
-    t.data = blocks_.back().get();
+    t.data = bytes ? blocks_.back().get() : nullptr;  // as torch has it
     return t;
   }
   template <class Value>
