@@ -77,7 +77,10 @@ def test_only_unseen_labels_have_no_log_loss(
     assert figures["accuracy"] == 0
     assert figures["log_loss"] is None
     assert figures["calibration_error"] is None
-    assert command("evaluate", model, file)[0] == 0
+    code, _, err = command("evaluate", model, file)
+    assert code == 0
+    assert "no label is one that the model knows ('bad" in err
+    assert "is it another column? (--label-column)" in err
 
 
 def test_data_that_cannot_be_read_is_one_sentence(model: Path, tmp_path: Path, command: Command) -> None:

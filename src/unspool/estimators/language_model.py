@@ -67,8 +67,8 @@ class LanguageModel(Estimator):
         """At most `length` tokens that follow the prompt; same seed, same text. SettingError for a wrong value."""
         if not isinstance(prompt, str):
             raise DataError(f"prompt must be a text, got {type(prompt).__name__}")
-        if length < 1:
-            raise UsageError(f"length is {length}: expected 1 or more tokens")
+        if not isinstance(length, int) or length < 1:
+            raise UsageError(f"length is {length!r}: expected 1 or more tokens")
         how = Sampling(temperature, top_k, top_p, repetition_penalty, seed)
         ids, _ = self._fitted().prompt_ids(prompt, label)
         return "".join(token.text for (token,) in self._fitted().generate(ids, how, length) if token)

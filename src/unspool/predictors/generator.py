@@ -140,11 +140,11 @@ class GeneratorPredictor(Predictor):
         if prompt and unknown and (ids[ids != START] == UNKNOWN).all():
             raise UsageError(f"the model knows nothing of the prompt {shorten(prompt)!r}: give other words")
         begin = encoder.start(label)
-        return np.insert(ids, 0, begin if prompt or begin != START else self._opening()).astype(np.int64), unknown
+        return np.insert(ids, 0, self._opening() if begin == START else begin).astype(np.int64), unknown
 
     def _opening(self) -> int:
-        """The id after which a text without a prompt and a label begins. START stands hardly anywhere in running text,
-        and the model knows nothing of what follows it: a line break then, where that is one token of its own."""
+        """The id after which a text without a label begins. START stands hardly anywhere in running text, and the model
+        knows little of what follows it, a rare character least: a line break then, where that is a token of its own."""
         line = self.encoder.encode("\n").tolist() if self.running and self.tokenizer.reversible else []
         return line[0] if len(line) == 1 and line[0] not in (PADDING, UNKNOWN) else START
 
