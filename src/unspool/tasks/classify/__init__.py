@@ -67,8 +67,10 @@ def evaluate(
     for line in texts.notes:
         notice(f"read       {line}")
     if texts.labels and not set(texts.labels) & set(predictor.labels):
-        shown = ", ".join(repr(shorten(label, 30)) for label in predictor.labels[:4])
-        notice(f"note       no label is one that the model knows ({shown}{', …' if len(predictor.labels) > 4 else ''}): is it another column? (--label-column)")
+        some = ", ".join(
+            [repr(shorten(label, 30)) for label in predictor.labels[:4]] + ["…"] * (len(predictor.labels) > 4)
+        )
+        notice(f"note       no label is one that the model knows ({some}): is it another column? (--label-column)")
     return evaluation.evaluate(predictor, texts.texts, texts.labels)
 
 
