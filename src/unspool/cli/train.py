@@ -32,8 +32,10 @@ def train(
     """Train a model on texts: what is to be learned is found out from the data, or said with --task.
 
     To classify, DATA is a CSV, TSV or JSONL file (also .gz), a folder with one file or sub-folder per label, lines of
-    `label text` or `__label__x text`, or the name of a corpus (unspool data list). What is found out about it is
-    said line by line; the model and the checkpoints go to a new folder.
+    `label text` or `__label__x text`, or the name of a corpus (unspool data list). To tag, a token a line with its
+    tag in the last column, and an empty line after each sentence; CoNLL-U; or JSONL of two lists. To translate, a
+    table with both languages, or two files line by line. To generate, any text. What is found out about it is said
+    line by line; the model and the checkpoints go to a new folder.
 
     Parameters
     ----------
