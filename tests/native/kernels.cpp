@@ -59,7 +59,7 @@ class Draw {
     for (int i = 0; i < t.rank; ++i) count *= static_cast<std::size_t>(t.shape[i] = shape.begin()[i]);
     const std::size_t bytes = count * (kind == Kind::int64 ? 8 : kind == Kind::boolean ? 1 : 4);
     blocks_.push_back(std::make_unique<char[]>(bytes));
-    t.data = bytes ? blocks_.back().get() : nullptr;  // as torch has it
+    t.data = blocks_.back().get();
     return t;
   }
   template <class Value>
@@ -252,7 +252,7 @@ std::vector<std::vector<float>> run_layer(Draw& draw, Layer layer, bool training
 Tensor part_of(Draw& draw, const Tensor& all, Size k) {
   if (all.kind == Kind::absent) return all;
   const Tensor part = draw.tensor(all.name, Kind::float32, {all.shape[1], all.shape[2]});
-  std::memcpy(part.data, static_cast<const float*>(all.data) + k * Draw::size(part), sizeof(float) * static_cast<std::size_t>(Draw::size(part)));
+  std::copy_n(static_cast<const float*>(all.data) + k * Draw::size(part), Draw::size(part), static_cast<float*>(part.data));
   return part;
 }
 
