@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from unspool import errors
-from unspool.errors import nearest, plural, shorten
+from unspool.errors import nearest, plural, shorten, some
 
 
 @given(st.text(st.characters(), max_size=300), st.integers(2, 120))
@@ -70,6 +70,13 @@ def test_the_family_is_the_one_drawn_in_the_docstring(kind: str, code: int) -> N
 def test_a_wrong_setting_is_a_value_error_too_and_interrupted_knows_its_signal() -> None:
     assert issubclass(errors.SettingError, ValueError)
     assert errors.Interrupted("stopped", 15).signal_number == 15
+
+
+def test_some_names_and_that_there_are_more() -> None:
+    assert some("abc", 3) == "a, b, c"
+    assert some(iter("abcd"), 3) == "a, b, c, …"
+    assert some([]) == ""
+    assert some(["\x1b[31m", "x" * 40]) == "\\x1b[31m, " + "x" * 29 + "…"
 
 
 def test_one_has_no_plural() -> None:

@@ -32,6 +32,12 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f" (did you mean {close[0]!r}?)" if close else ""
 
 
+def some(names: Iterable[object], most: int = 5) -> str:
+    """The first `most` names, each shortened, and … where there are more."""
+    shown = [shorten(name, 30) for name in names]
+    return ", ".join(shown[:most]) + (", …" if len(shown) > most else "")
+
+
 def plural(count: float, thing: str) -> str:
     """The number and the thing, with an s unless there is one: "1 epoch", "2,000 texts"."""
     return f"{count:,} {thing}{'' if count == 1 else 's'}"

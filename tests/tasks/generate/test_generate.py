@@ -223,6 +223,17 @@ def test_log_probabilities_are_those_of_reading_the_text(finished: run.Finished)
     assert surprise.tokens[:4] == list("the ")
 
 
+def test_log_probabilities_in_running_text_are_those_after_a_line_break(finished: run.Finished) -> None:
+    model = finished.outcome.predictor
+    ids, _ = model.prompt_ids("the ")
+    made = [token for (token,) in model.generate(ids, Sampling(seed=2), 30)]
+    text = model.encoder.encode("\nthe " + "".join(token.text for token in made)).astype(np.int64)
+    with torch.no_grad():
+        hidden, _ = model.network(torch.from_numpy(text[None, :-1]), model.network.no_state(1))
+        found = model.network.log_probs(hidden[0]).gather(1, torch.from_numpy(text[1:, None]))[4:, 0]
+    assert [token.log_probability for token in made] == pytest.approx(found.tolist(), abs=1e-4)
+
+
 def test_score_of_a_file_is_the_mean_surprise(finished: run.Finished, tmp_path: Path) -> None:
     model = finished.outcome.predictor
     path = tmp_path / "other.txt"

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from unspool.errors import UsageError, shorten
+from unspool.errors import UsageError, shorten, some
 from unspool.predictors import ClassifierPredictor
 from unspool.tasks import start as starts
 from unspool.tasks.base import Input, Notice, Request
@@ -67,10 +67,8 @@ def evaluate(
     for line in texts.notes:
         notice(f"read       {line}")
     if texts.labels and not set(texts.labels) & set(predictor.labels):
-        some = ", ".join(
-            [repr(shorten(label, 30)) for label in predictor.labels[:4]] + ["…"] * (len(predictor.labels) > 4)
-        )
-        notice(f"note       no label is one that the model knows ({some}): is it another column? (--label-column)")
+        known = some(map(repr, predictor.labels))
+        notice(f"note       no label is one that the model knows ({known}): is it another column? (--label-column)")
     return evaluation.evaluate(predictor, texts.texts, texts.labels)
 
 

@@ -20,7 +20,7 @@ import torch
 
 from unspool import config
 from unspool.config import Settings
-from unspool.errors import DataError, SettingError, plural, shorten
+from unspool.errors import DataError, SettingError, plural, shorten, some
 from unspool.models import bow
 from unspool.models.classifier import Classifier
 from unspool.models.recipes import WORDS, for_start, for_texts, settle
@@ -234,9 +234,8 @@ def _parts(
     if not known:
         raise DataError("no label of the validation file stands in the training file")
     if unseen := sorted(set(validation[1]) - set(index)):
-        shown = ", ".join(shorten(label, 30) for label in unseen[:8]) + (", …" if len(unseen) > 8 else "")
         left_out = len(validation[1]) - len(known)
-        notice(f"validation {left_out:,} texts have labels never seen in training and are left out: {shown}")
+        notice(f"validation {left_out:,} texts have labels never seen in training and are left out: {some(unseen, 8)}")
     if copies := overlap(list(texts), validation[0]):
         notice(f"overlap    {copies:,} validation texts ({copies / len(validation[0]):.1%}) also stand in training")
     other = [validation[0][row] for row in known]

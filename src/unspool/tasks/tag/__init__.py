@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from unspool.errors import DataError, shorten
+from unspool.errors import DataError, some
 from unspool.predictors import TaggerPredictor
 from unspool.tasks import start as starts
 from unspool.tasks.base import Input, Notice, Request
@@ -82,8 +82,8 @@ def evaluate(predictor: TaggerPredictor, paths: Sequence[Path], options: ReadOpt
     unseen = {tag: count for tag, count in counts.items() if tag not in answerable}
     if len(unseen) == len(counts):
         raise DataError(
-            f"{display_name(paths[0])}: the model knows none of its tags, {_some(counts)}; it answers "
-            f"{_some(predictor.labels)}: say which column is the tag with --label-column"
+            f"{display_name(paths[0])}: the model knows none of its tags, {some(counts)}; it answers "
+            f"{some(predictor.labels)}: say which column is the tag with --label-column"
         )
     hashes = text_hashes([" ".join(tokens) for tokens in data.tokens]).astype(np.uint32)
     figures = tagging_metrics.report(truth, predictor.tag(data.tokens), spans=scheme is not None)
@@ -117,11 +117,6 @@ def answer(predictor: TaggerPredictor, texts: Sequence[str]) -> Iterator[dict[st
 def answer_line(answer: dict[str, Any]) -> str:
     """Token, slash, tag, with blanks between them."""
     return " ".join(f"{token}/{tag}" for token, tag in zip(answer["tokens"], answer["tags"], strict=True))
-
-
-def _some(tags: Iterable[str], most: int = 5) -> str:
-    shown = [shorten(tag, 30) for tag in tags]
-    return ", ".join(shown[:most]) + (", …" if len(shown) > most else "")
 
 
 def _writings(label: str, scheme: str | None) -> tuple[str, ...]:

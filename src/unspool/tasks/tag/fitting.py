@@ -18,7 +18,7 @@ import numpy.typing as npt
 import torch
 
 from unspool.config import Settings
-from unspool.errors import DataError, SettingError, plural, shorten
+from unspool.errors import DataError, SettingError, plural, shorten, some
 from unspool.models.lookup import Lookup
 from unspool.models.recipes import settle
 from unspool.models.tagger import Tagger
@@ -231,7 +231,7 @@ def _parts(
     known = {tag for tags in sentences.tags for tag in tags}
     unseen = Counter(tag for tags in validation.tags for tag in tags if tag not in known)
     if unseen:
-        shown = ", ".join(shorten(tag, 30) for tag in list(unseen)[:8]) + (", …" if len(unseen) > 8 else "")
+        shown = some(unseen, 8)
         notice(f"validation {unseen.total():,} tokens have tags never seen in training and count as wrong: {shown}")
     other = [" ".join(tokens) for tokens in validation.tokens]
     if copies := overlap(texts, other):
