@@ -143,9 +143,9 @@ class ForwardRun {
     look_ahead(step, active);
     if (!p_.s.projected) {
       const Size first = share(p_.s.inputs, 0), floats = share(p_.s.inputs, 1) - first;
-      for (Size i = 0; i < active && floats > 0; ++i)
-        std::memcpy(operand_ + i * stride_ + p_.operand.second + first, p_.s.x + p_.at(row(i), step) * p_.s.inputs + first,
-                    static_cast<std::size_t>(floats) * sizeof(float));
+      for (Size i = 0; i < active; ++i)
+        std::copy_n(p_.s.x + p_.at(row(i), step) * p_.s.inputs + first, floats,
+                    operand_ + i * stride_ + p_.operand.second + first);
       team_.wait();
     }
     if constexpr (!two && read != Read::normalised)

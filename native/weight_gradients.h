@@ -3,6 +3,7 @@
 // same order, so the number of threads changes no bit.
 #pragma once
 
+#include <algorithm>
 #include <cstring>
 
 #include "matmul.h"
@@ -74,19 +75,19 @@ class WeightGradients {
     }
   }
   void gather(const Cursor& c, Size row, float* to) const {
-    copy(p_.saved(c.step, part_, c.i) + p_.record.second, p_.operand.second, to);
+    std::copy_n(p_.saved(c.step, part_, c.i) + p_.record.second, p_.operand.second, to);
     to += p_.operand.second;
-    copy(p_.s.x + p_.at(row, c.step) * p_.s.inputs, p_.operand.input, to);
+    std::copy_n(p_.s.x + p_.at(row, c.step) * p_.s.inputs, p_.operand.input, to);
     to += p_.operand.input;
     const float* read = c.step > 0 ? p_.s.y + p_.at(row, c.step - 1) * hidden_ : p_.first + row * p_.units;
-    if (!p_.s.mask) return copy(read, hidden_, to);
+    if (!p_.s.mask) {
+      std::copy_n(read, hidden_, to);
+      return;
+    }
     for (Size u = 0; u < hidden_; u += V::width) {
       const Size rest = hidden_ - u;
       (V::load_first(read + u, rest) * V::load_first(p_.s.mask + row * hidden_ + u, rest)).store_first(to + u, rest);
     }
-  }
-  static void copy(const float* from, Size n, float* to) {
-    std::memcpy(to, from, static_cast<std::size_t>(n) * sizeof(float));
   }
 
   // Panels q to last of one slot, of so many rows from n on. What is normalised by itself has gradients of its own.
