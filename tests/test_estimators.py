@@ -166,6 +166,20 @@ def test_a_loaded_estimator_can_be_cloned_and_fitted_to_the_same(given: dict[str
     assert np.array_equal(again.predict_proba(TEXTS), fitted.predict_proba(TEXTS))
 
 
+@pytest.mark.parametrize("kinds", [(0, 1), (10, 9), (True, False), (1.0, 2.0), ("1", "0")], ids=str)
+def test_labels_of_a_loaded_model_are_of_the_kind_that_fit_was_given(kinds: tuple[Any, Any], tmp_path: Path) -> None:
+    y = np.array(kinds * 15)
+    fitted = SequenceClassifier(model="bow").fit(TEXTS, y)
+    fitted.save(tmp_path / "m")
+    loaded = SequenceClassifier.load(tmp_path / "m")
+    assert loaded.classes_.tolist() == fitted.classes_.tolist()
+    assert loaded.predict(TEXTS).dtype == y.dtype
+    assert loaded.score(TEXTS, y) == fitted.score(TEXTS, y) > 0.9
+    loaded.save(tmp_path / "again")
+    assert SequenceClassifier.load(tmp_path / "again").classes_.tolist() == fitted.classes_.tolist()
+    assert loaded.predictor_.labels == [str(label) for label in fitted.classes_.tolist()]
+
+
 def test_save_keeps_what_is_there(tmp_path: Path) -> None:
     fitted = SequenceClassifier(model="bow").fit(TEXTS, ["pos", "neg"] * 15)
     (tmp_path / "m").mkdir()

@@ -17,6 +17,8 @@ TINY |= {"dropout": 0.1, "average": 0.99}  # the recipe's are for more steps
 def test_its_whole_life(tmp_path: Path) -> None:
     model = LanguageModel(**TINY).fit("the cat sat. " * 80)
     assert model.generate("the cat", length=6, temperature=0) == " sat. "
+    assert model.generate("the cat", length=30, temperature=0, stop=". the") == " sat"
+    assert repr(model).startswith("LanguageModel(hidden=16, embedding=8, ")
     assert model.score(["the cat sat. "]) > model.score(["sat the cat. "])
     model.save(tmp_path / "m")
     again = LanguageModel.load(tmp_path / "m")
@@ -26,6 +28,8 @@ def test_its_whole_life(tmp_path: Path) -> None:
         model.save(tmp_path / "m")
     with pytest.raises(UsageError, match="length is 0"):
         model.generate(length=0)
+    with pytest.raises(UsageError, match="stop is '': expected the text before which to end, or None"):
+        model.generate(stop="")
     with pytest.raises(DataError, match="nothing to score"):
         model.score([""])
     assert model.score("the cat") == model.score(["the cat"]) < 0
@@ -77,6 +81,8 @@ def test_errors_name_arguments_and_no_flags() -> None:
     model = LanguageModel(**TINY | {"epochs": 1}).fit("the cat sat. " * 80)
     with pytest.raises(SettingError, match=r"^temperature is -1: expected"):
         model.generate("the", temperature=-1)
+    with pytest.raises(SettingError, match=r"^top_p is 'x': expected a probability"):
+        model.generate("the", top_p="x")  # type: ignore[arg-type]
     with pytest.raises(DataError, match="cannot write by 'x': give fit labels, or leave the label out"):
         model.generate("the", label="x")
     with pytest.raises(DataError, match="cannot write by 'x': give fit labels"):

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from unspool import predictors
+from unspool import SequenceClassifier, predictors
 
 Command = Callable[..., tuple[int, list[str], str]]
 STRANGE = [
@@ -56,6 +56,18 @@ def test_the_installed_command_answers_standard_input(
     assert done.returncode == 0
     assert done.stdout.decode().split("\n")[:-1] == expected(model, STRANGE)
     assert b"Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("kind", ["gru", "bow"])
+def test_texts_of_unknown_words_are_told(kind: str, model: Path, tmp_path: Path, command: Command) -> None:
+    if kind == "bow":
+        model = tmp_path / "m"
+        texts = [f"{word} film {n}" for n in range(15) for word in ("fine", "dull")]
+        SequenceClassifier(model="bow", level="word").fit(texts, ["good", "bad"] * 15).save(model)
+    code, out, err = command("predict", model, "never seen", "fine never", "", "  ", "nor this")
+    assert (code, len(out)) == (0, 5)
+    assert err == "note       2 of 5 texts hold nothing that the model knows: it only guesses\n"
+    assert command("predict", model, "--json", "fine", "")[2] == command("predict", model, "")[2] == ""
 
 
 def test_without_the_core_the_same_answers_and_one_line_that_tells(

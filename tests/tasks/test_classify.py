@@ -74,12 +74,27 @@ def test_copies_stay_on_one_side_of_the_split() -> None:
     assert sorted(found.train.texts + found.validation.texts) == sorted(texts)
 
 
-@pytest.mark.parametrize(("rows", "words"), [(1, "1 label has one text"), (2, "2 labels have one text")])
-def test_a_label_with_one_text_is_told_and_trained_on(rows: int, words: str) -> None:
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [(1, "1 label without a validation text: rare 0"), (2, "2 labels without a validation text")],
+)
+def test_a_label_with_one_text_is_trained_on_and_told_to_be_unmeasured(rows: int, words: str) -> None:
     rare = [f"rare {n}" for n in range(rows)]
     found, told = prepared([*TEXTS, *rare], [*LABELS, *rare])
-    assert words in starting(told, "rare")
+    assert words in starting(told, "unmeasured")
     assert set(rare) <= set(found.train.texts)
+
+
+def test_a_label_that_a_validation_file_lacks_is_told() -> None:
+    _, told = prepared(TEXTS, LABELS, validation=(["fine film"], ["pos"]))
+    assert "1 label without a validation text: neg" in starting(told, "unmeasured")
+
+
+def test_labels_that_differ_in_case_or_blanks_only_are_told() -> None:
+    other = {"pos": "Pos ", "neg": "neg"}
+    found, told = prepared(TEXTS * 2, [*LABELS, *(other[label] for label in LABELS)])
+    assert "'Pos ', 'pos' differ in case or blanks only, and count as different labels" in starting(told, "alike")
+    assert found.labels == ["Pos ", "neg", "pos"]
 
 
 def test_the_vocabulary_is_the_training_parts_alone() -> None:

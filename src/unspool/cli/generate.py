@@ -16,11 +16,10 @@ from unspool.errors import DataError, UsageError, shorten
 if TYPE_CHECKING:
     from unspool.decoding.sampling import Sampling
     from unspool.predictors import GeneratorPredictor
-    from unspool.predictors.generator import Token
+    from unspool.tasks.generate.samples import Sample
     from unspool.text.streams import Tokens
 
 OFFERED = 9
-BATCH = 64  # samples made side by side
 
 
 def generate(
@@ -80,6 +79,7 @@ def generate(
         One JSON object a sample: its text, and every token with its log-probability.
     """
     from unspool.decoding.sampling import Sampling
+    from unspool.tasks.generate.samples import side_by_side
 
     _check_flags(prompt, random_word, length, samples, stop)
     drawn = random_word or not (interactive or temperature == 0)  # not what a person chooses, nor the likeliest
@@ -102,14 +102,14 @@ def generate(
     corpus = None if novelty is None else _corpus(loaded, novelty)  # before the text, not after it, a wrong one is told
     if json:
         told_of_all = {"seed": used_seed, "label": as_label, "prompt": words}
-        _write_json(loaded, told_of_all, _samples(loaded, ids, how, length, stop, samples), corpus)
+        _write_json(loaded, told_of_all, side_by_side(loaded, ids, how, length, stop, samples), corpus)
         return
     if interactive:
         made = _interactive(loaded, words, ids, length)
     elif samples == 1:
         made = _one(loaded, words, ids, how, length, stop)
     else:
-        made = _write_samples(loaded, words, _samples(loaded, ids, how, length, stop, samples))
+        made = _write_samples(loaded, words, side_by_side(loaded, ids, how, length, stop, samples))
     if corpus is not None:
         _tell_novelty(loaded, made, corpus)
 
@@ -143,47 +143,12 @@ def _loaded(model: Path) -> GeneratorPredictor:
     return loaded
 
 
-class _Sample:
-    """The tokens of one sample up to the text before which it ends, and why it ended: stop, end, or None so far."""
-
-    def __init__(self, stop: str | None) -> None:
-        self.tokens: list[Token] = []
-        self.finish: str | None = None
-        self._stop, self._tail = stop, ""
-
-    @property
-    def text(self) -> str:
-        """What its tokens spell."""
-        return "".join(token.text for token in self.tokens)
-
-    def add(self, token: Token | None) -> None:
-        """One token more, None where a document has ended; what comes after the end is left out."""
-        if self.finish or token is None:
-            self.finish = self.finish or "end"
-            return
-        self.tokens.append(token)
-        if not self._stop:
-            return
-        near = self._tail + token.text
-        found = near.find(self._stop)
-        if found >= 0:
-            self.finish = "stop"
-            self._take_back(len(near) - found)
-        self._tail = near[max(0, len(near) - len(self._stop) + 1) :]
-
-    def _take_back(self, characters: int) -> None:
-        """Without the last characters, and without the tokens of which nothing stays, nor bytes of what is gone."""
-        while self.tokens and len(self.tokens[-1].text) <= characters:
-            characters -= len(self.tokens.pop().text)
-        if characters:
-            last = self.tokens[-1]
-            self.tokens[-1] = last._replace(text=last.text[:-characters])
-
-
 def _one(loaded: GeneratorPredictor, prompt: str, ids: Any, how: Sampling, length: int, stop: str | None) -> list[str]:
     """A single sample, written token by token."""
+    from unspool.tasks.generate.samples import Sample
+
     _write(prompt)
-    sample, waiting, written = _Sample(stop), "", 0
+    sample, waiting, written = Sample(stop), "", 0
     for (token,) in loaded.generate(ids, how, length):
         sample.add(token)
         if token is None or sample.finish:
@@ -197,21 +162,7 @@ def _one(loaded: GeneratorPredictor, prompt: str, ids: Any, how: Sampling, lengt
     return [text]
 
 
-def _samples(
-    loaded: GeneratorPredictor, ids: Any, how: Sampling, length: int, stop: str | None, count: int
-) -> Iterator[_Sample]:
-    """Samples made side by side, no further than it takes until all of them have ended."""
-    for first in range(0, count, BATCH):
-        rows = [_Sample(stop) for _ in range(min(BATCH, count - first))]
-        for step in loaded.generate(ids, how, length, len(rows), first_sample=first):
-            for row, token in zip(rows, step, strict=True):
-                row.add(token)
-            if all(row.finish for row in rows):
-                break
-        yield from rows
-
-
-def _write_samples(loaded: GeneratorPredictor, prompt: str, samples: Iterator[_Sample]) -> list[str]:
+def _write_samples(loaded: GeneratorPredictor, prompt: str, samples: Iterator[Sample]) -> list[str]:
     """Samples as text, one after the other."""
     texts: list[str] = []
     for number, sample in enumerate(samples):
@@ -223,7 +174,7 @@ def _write_samples(loaded: GeneratorPredictor, prompt: str, samples: Iterator[_S
 
 
 def _write_json(
-    loaded: GeneratorPredictor, told: dict[str, Any], samples: Iterator[_Sample], corpus: Tokens | None
+    loaded: GeneratorPredictor, told: dict[str, Any], samples: Iterator[Sample], corpus: Tokens | None
 ) -> None:
     """Samples as JSON, one object a line. told: what is the same in all of them. corpus: to measure novelty by."""
     from unspool.tasks.generate.sampler import novelty

@@ -45,7 +45,10 @@ def predict(
     check_asked(texts, input, read)
     loaded = predictors.load(model)
     task = TASKS[loaded.task]
-    for answer in task.answer(loaded, asked(texts, input, read, loaded.task)):
+    given = asked(texts, input, read, loaded.task)
+    if unread := loaded.unread(given):
+        note(f"note       {unread:,} of {len(given):,} texts hold nothing that the model knows: it only guesses")
+    for answer in task.answer(loaded, given):
         if json:
             result_json(answer)
         else:

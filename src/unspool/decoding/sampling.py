@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import count
+from numbers import Integral, Real
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -47,20 +48,28 @@ class Sampling:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if not 0 <= self.temperature < np.inf:
+        if not (_is_number(self.temperature) and 0 <= self.temperature < np.inf):
             raise SettingError(
-                f"--temperature is {self.temperature}: expected 0 (always the likeliest) or more, and finite"
+                f"--temperature is {self.temperature!r}: expected 0 (always the likeliest) or more, and finite"
             )
-        if self.top_k is not None and self.top_k < 1:
-            raise SettingError(f"--top-k is {self.top_k}: expected 1 or more tokens to choose from")
-        if not 0 < self.top_p <= 1:
-            raise SettingError(f"--top-p is {self.top_p}: expected a probability above 0, at most 1")
-        if not 1 <= self.repetition_penalty < np.inf:
+        if self.top_k is not None and not (_is_whole(self.top_k) and self.top_k >= 1):
+            raise SettingError(f"--top-k is {self.top_k!r}: expected 1 or more tokens to choose from")
+        if not (_is_number(self.top_p) and 0 < self.top_p <= 1):
+            raise SettingError(f"--top-p is {self.top_p!r}: expected a probability above 0, at most 1")
+        if not (_is_number(self.repetition_penalty) and 1 <= self.repetition_penalty < np.inf):
             raise SettingError(
-                f"--repetition-penalty is {self.repetition_penalty}: expected 1 (none) or more, and finite"
+                f"--repetition-penalty is {self.repetition_penalty!r}: expected 1 (none) or more, and finite"
             )
-        if not 0 <= self.seed < 2**32:
-            raise SettingError(f"--seed is {self.seed}: expected a whole number from 0 to {2**32 - 1}")
+        if not (_is_whole(self.seed) and 0 <= self.seed < 2**32):
+            raise SettingError(f"--seed is {self.seed!r}: expected a whole number from 0 to {2**32 - 1}")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool)
 
 
 class Chosen(NamedTuple):

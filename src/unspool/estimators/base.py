@@ -48,7 +48,7 @@ class Estimator:
     @classmethod
     @told_in_python()
     def load(cls, path: str | Path) -> Self:
-        """A fitted estimator from a model folder, whose labels are strings. ModelFileError as `predictors.load`."""
+        """A fitted estimator from a model folder. ModelFileError as `predictors.load`."""
         loaded = predictors.load(Path(path))
         if loaded.task != cls.task:
             raise ModelFileError(f"{shorten(path, 300)} is a model of the task {loaded.task!r}, not a {cls.kind}")

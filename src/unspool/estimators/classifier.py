@@ -117,6 +117,8 @@ class SequenceClassifier(Estimator, ClassifierMixin, BaseEstimator):  # type: ig
             "texts given to fit",
             verbose=self.verbose,
         )
+        if classes.dtype.kind not in "US":
+            self.predictor_.classes = classes.tolist()
         self.classes_ = classes
         return self
 
@@ -136,7 +138,7 @@ class SequenceClassifier(Estimator, ClassifierMixin, BaseEstimator):  # type: ig
 
     def _take(self, predictor: Any, validation: dict[str, Any], baseline: dict[str, Any]) -> None:
         super()._take(predictor, validation, baseline)
-        self.classes_ = np.array(predictor.labels)
+        self.classes_ = np.array(predictor.classes or predictor.labels)
 
     @classmethod
     def _arguments(cls, loaded: Any) -> dict[str, Any]:

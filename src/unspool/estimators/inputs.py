@@ -24,8 +24,8 @@ def labels(y: Iterable[Any], count: int) -> npt.NDArray[Any]:
         raise DataError("y must hold one label a text, not lists") from error
     if labels.ndim != 1 or len(labels) != count:
         raise DataError(f"y must hold one label for each of the {count} texts, its shape is {labels.shape}")
-    if labels.dtype.kind not in "USbiuf" or (labels.dtype.kind == "f" and np.isnan(labels).any()):
-        raise DataError("y must hold texts, numbers or booleans, and none may be missing")
+    if labels.dtype.kind not in "USbiuf" or (labels.dtype.kind == "f" and not np.isfinite(labels).all()):
+        raise DataError("y must hold texts, finite numbers or booleans, and none may be missing")
     if len({np.asarray(label).dtype.kind.translate(_NUMBERS) for label in given}) > 1:  # 1 and "1" would become one
         raise DataError("y must hold labels of one kind: all texts, all numbers, or all booleans")
     return labels

@@ -14,6 +14,7 @@ from unspool.estimators import inputs
 from unspool.estimators.base import Estimator
 from unspool.estimators.wording import told_in_python
 from unspool.tasks.generate import fitting
+from unspool.tasks.generate.samples import side_by_side
 from unspool.text.readers import Documents
 
 
@@ -39,6 +40,10 @@ class LanguageModel(Estimator):
     def __init__(self, *, start: str | Path | None = None, **settings: Any) -> None:
         self.start, self.settings = start, settings
 
+    def __repr__(self) -> str:
+        given = {**({} if self.start is None else {"start": self.start}), **self.settings}
+        return f"LanguageModel({', '.join(f'{name}={value!r}' for name, value in given.items())})"
+
     def fit(self, texts: str | Iterable[str], labels: Iterable[str] | None = None) -> Self:
         """Learn one running text, a string or a list with one, or documents, which may have labels. DataError when they
         hold too little."""
@@ -62,21 +67,26 @@ class LanguageModel(Estimator):
         top_k: int | None = None,
         top_p: float = 1.0,
         repetition_penalty: float = 1.0,
+        stop: str | None = None,
         seed: int = 0,
     ) -> str:
-        """At most `length` tokens that follow the prompt; same seed, same text. SettingError for a wrong value."""
+        """At most `length` tokens that follow the prompt, and none from the text `stop` on; same seed, same text.
+        SettingError for a wrong value."""
         if not isinstance(prompt, str):
             raise DataError(f"prompt must be a text, got {type(prompt).__name__}")
         if not isinstance(length, int) or length < 1:
             raise UsageError(f"length is {length!r}: expected 1 or more tokens")
+        if stop is not None and not (isinstance(stop, str) and stop):
+            raise UsageError(f"stop is {stop!r}: expected the text before which to end, or None")
         how = Sampling(temperature, top_k, top_p, repetition_penalty, seed)
         ids, _ = self._fitted().prompt_ids(prompt, label)
-        return "".join(token.text for (token,) in self._fitted().generate(ids, how, length) if token)
+        (sample,) = side_by_side(self._fitted(), ids, how, length, stop, 1)
+        return sample.text
 
     @told_in_python()
     def score(self, texts: str | Iterable[str], labels: Iterable[str] | None = None) -> float:
         """Mean log-probability of a token of one text or several, in nats, each read from its start: at most 0, and
-        higher is better; exp(-score) is the perplexity."""
+        higher is better; exp(-score) is the perplexity. Unknown tokens count as one that is."""
         given = _texts(texts)
         named = None if labels is None else inputs.texts(labels, "labels")
         if named is not None and len(named) != len(given):

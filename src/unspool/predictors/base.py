@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -28,6 +28,10 @@ class Predictor(ABC):
     files: ClassVar[frozenset[str]]
     settings: Settings
     card: dict[str, Any]
+
+    def unread(self, texts: Sequence[str]) -> int:  # noqa: ARG002
+        """How many texts hold tokens, none of which the model knows; 0 where each can be read somehow."""
+        return 0
 
     @abstractmethod
     def to_files(self, folder: Path) -> tuple[dict[str, Any], dict[str, bytes]]:

@@ -24,6 +24,7 @@ from unspool.predictors.base import Predictor
 from unspool.predictors.folder import TENSORS
 from unspool.text.batching import Ragged
 from unspool.text.tokenizers import Tokenizer, load_tokenizer
+from unspool.text.vocabulary import UNKNOWN
 from unspool.training.classification import predict
 
 LINEAR = "linear.safetensors"
@@ -44,6 +45,7 @@ class ClassifierPredictor(Predictor):
         seen: sorted 32-bit hashes of the training texts, to tell whether a test text was trained on.
         card: figures, data fingerprint and versions; plain JSON values.
         linear: the baseline that has the share `settings.blend` in the answers of a network, None for others.
+        classes: the labels as they were given, where they were numbers or booleans; else empty.
     """
 
     task: ClassVar[str] = "classify"
@@ -60,6 +62,7 @@ class ClassifierPredictor(Predictor):
     seen: npt.NDArray[np.uint32] = field(default_factory=lambda: np.empty(0, np.uint32))
     card: dict[str, Any] = field(default_factory=dict)
     linear: Bow | None = None
+    classes: Sequence[float] = ()
 
     def log_probabilities(self, texts: Sequence[str]) -> npt.NDArray[np.float64]:
         """(N, C) natural logarithms of the label probabilities, in the order of `texts`.
@@ -77,6 +80,14 @@ class ClassifierPredictor(Predictor):
         if np.isnan(answers).any():
             raise ModelFileError("the model's answers are not numbers: its weights are finite but far too large")
         return answers
+
+    def unread(self, texts: Sequence[str]) -> int:
+        full = [text for text in texts if text.strip()]
+        if not full or isinstance(self.network, Imported):
+            return 0
+        if isinstance(self.network, Bow):
+            return len(full) - int(self.network.knows(full).sum())
+        return sum(bool(ids.size) and int(ids.max()) <= UNKNOWN for ids in self.encode(full))
 
     def encode(self, texts: Sequence[str]) -> Ragged:
         """Token ids as the network reads them, cut to `settings.max_length`."""
@@ -111,13 +122,14 @@ class ClassifierPredictor(Predictor):
         contents[TENSORS] = safetensors.numpy.save(tensors)
         contents[SEEN] = safetensors.numpy.save({"seen": self.seen})
         tokenizer = self.tokenizer.settings if self.tokenizer else None
-        return {"labels": self.labels, "tokenizer": tokenizer, "vectors": self.vectors}, contents
+        return {"labels": list(self.classes) or self.labels, "tokenizer": tokenizer, "vectors": self.vectors}, contents
 
     @classmethod
     def from_files(
         cls, values: Mapping[str, Any], settings: Settings, contents: Mapping[str, bytes], folder: Path
     ) -> Self:
-        labels, vectors, path = _labels(values["labels"], folder), values["vectors"], folder / "config.json"
+        given, vectors, path = _labels(values["labels"], folder), values["vectors"], folder / "config.json"
+        labels, classes = [str(label) for label in given], () if isinstance(given[0], str) else given
         weights, seen = folders.need(contents, TENSORS, folder), folders.need(contents, SEEN, folder)
         if vectors not in ("rand", "static", "nonstatic", "multichannel"):
             raise ModelFileError(f"{path}: unknown vectors mode {shorten(vectors)!r}")
@@ -138,7 +150,7 @@ class ClassifierPredictor(Predictor):
             network = _load_network(weights, settings, tokenizer.size, len(labels), vectors, folder)
         linear = _load_bow(contents, LINEAR, settings, labels, folder) if settings.blend else None
         hashes = folders.load_seen(seen, folder / SEEN)
-        return cls(labels, settings, network, tokenizer, vectors, hashes, linear=linear)
+        return cls(labels, settings, network, tokenizer, vectors, hashes, linear=linear, classes=classes)
 
 
 def blended(network: npt.NDArray[np.float64], linear: npt.NDArray[np.float64], share: float) -> npt.NDArray[np.float64]:
@@ -150,12 +162,14 @@ def blended(network: npt.NDArray[np.float64], linear: npt.NDArray[np.float64], s
     return np.asarray(both - np.logaddexp.reduce(both, axis=1, keepdims=True))
 
 
-def _labels(values: Any, folder: Path) -> list[str]:
-    if not isinstance(values, list) or not all(isinstance(label, str) for label in values):
-        raise ModelFileError(f"{folder / 'config.json'}: labels must be a list of texts")
-    if len(set(values)) != len(values) or len(values) < 2:
-        raise ModelFileError(f"{folder / 'config.json'}: labels must be at least two different texts")
-    return values
+def _labels(values: Any, folder: Path) -> list[Any]:
+    path = folder / "config.json"
+    kinds = {type(label) for label in values} if isinstance(values, list) else set()
+    if len(kinds) != 1 or not kinds <= {str, int, float, bool}:
+        raise ModelFileError(f"{path}: labels must be a list of texts, of numbers or of booleans")
+    if len({str(label) for label in values}) != len(values) or len(values) < 2:
+        raise ModelFileError(f"{path}: labels must be at least two different ones")
+    return list(values)
 
 
 def _load_bow(contents: Mapping[str, bytes], name: str, settings: Settings, labels: list[str], folder: Path) -> Bow:

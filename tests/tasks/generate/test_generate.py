@@ -25,7 +25,6 @@ from unspool.decoding.sampling import Sampling
 from unspool.errors import DataError, Interrupted, SettingError, UsageError
 from unspool.models.recipes import for_level, settle
 from unspool.predictors import GeneratorPredictor, generator
-from unspool.predictors.generator import Token
 from unspool.tasks import Request, find_task, generate, run
 from unspool.tasks.generate import fitting, sampler
 from unspool.text import ngrams, streams
@@ -501,35 +500,6 @@ def test_tokens_of_a_stopped_sample_spell_its_text(finished: run.Finished, comma
     assert (stopped["text"], stopped["finish"]) == (" sat on the ", "stop")
     assert "".join(token["text"] for token in stopped["tokens"]) == " sat on the "
     assert stopped["tokens"] == whole["tokens"] and whole["finish"] == "length"  # with the same log-probabilities
-
-
-@pytest.mark.parametrize(
-    ("pieces", "stop", "kept"),
-    [
-        (["the", " cat", " sat"], "at", ["the", " c"]),  # a token that begins before the stop has what is before it
-        (["the", " cat", " sat"], "e c", ["th"]),
-        (["a", "b", "a", "c"], "ac", ["a", "b"]),
-        (["a", "b"], "a", []),
-        (["a", "", "é"], "é", ["a"]),  # the first byte of what is cut goes with it
-        (["a", "", "é", "b"], "b", ["a", "", "é"]),
-        (["a", "b"], "c", ["a", "b"]),
-        (["a", "aab", "b"], "aab", ["a"]),
-    ],
-)
-def test_a_sample_ends_before_its_stop_text(pieces: list[str], stop: str, kept: list[str]) -> None:
-    sample = command_of_generate._Sample(stop)
-    for number, text in enumerate(pieces):
-        sample.add(Token(number, text, -float(number)))
-    assert [token.text for token in sample.tokens] == kept and sample.text == "".join(kept)
-    assert [token.log_probability for token in sample.tokens] == [-float(number) for number in range(len(kept))]
-    assert sample.finish == (None if stop == "c" else "stop")
-
-
-def test_a_sample_ends_where_its_document_does() -> None:
-    sample = command_of_generate._Sample(None)
-    for token in (Token(5, "a", -1.0), None, Token(6, "b", -1.0)):
-        sample.add(token)
-    assert (sample.text, sample.finish) == ("a", "end")
 
 
 def test_text_appears_as_it_is_made_and_the_past_is_never_read_again(

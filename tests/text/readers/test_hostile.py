@@ -148,6 +148,12 @@ REFUSED = [
     Case("double-text.csv", b"text,text,label\na,b,c\n", refused=("'text' stands twice",)),
     Case("empty-label.csv", HEAD + ROWS + b"fine,\n", refused=("line 4", "label is empty")),
     Case("blank-label.csv", HEAD + ROWS + b"fine,  \n", refused=("line 4", "label is empty")),
+    Case(
+        "empty-labels.csv",
+        HEAD + ROWS + b"fine,\n" * 3,
+        refused=("line 4", "empty, as in 2 more rows; give it one"),
+    ),
+    Case("empty-unnamed.csv", b"text,mood\n" + ROWS * 3 + b"fine,\n", refused=("line 8", "is empty; give it one")),
     Case("one-column.csv", b"text\na\nb\n", refused=("no label column", "'text'", "--label-column", "--text-column")),
     Case("prose.txt", b"It was the best of times,\nit was the worst\n", refused=("no labels", "--label-column")),
     Case("mostly-utf-8.csv", HEAD + "é".encode() * 50 + b"\xff,pos\n" + ROWS, refused=("line 2", "0xff", "--encoding")),

@@ -118,6 +118,7 @@ def prepare(
         names = starts.joined(start.labels, names)
     _tell_labels(texts, labels, names, notice)
     train, held_out = _parts(texts, labels, names, settings, validation, notice)
+    _tell_unmeasured(held_out, names, notice)
     settings = _settle_level(settings, given, train.texts, notice)
     if settings.model == "bow":
         return Prepared(settings, names, train, held_out)
@@ -209,8 +210,11 @@ def _tell_labels(texts: Sequence[str], labels: Sequence[str], names: list[str], 
         notice(f"copies     {found.copies:,} texts ({found.copies / len(texts):.1%}) stand more than once")
     if found.conflicting:
         notice(f"conflicts  {found.conflicting:,} texts stand with different labels")
-    if single := sum(count == 1 for count in counts.values()):
-        notice(f"rare       {single} label{'s have' if single > 1 else ' has'} one text only, and it is trained on")
+    alike: dict[str, list[str]] = {}
+    for name in names:
+        alike.setdefault(name.strip().casefold(), []).append(name)
+    if same := next((group for group in alike.values() if len(group) > 1), None):
+        notice(f"alike      {some(map(repr, same))} differ in case or blanks only, and count as different labels")
 
 
 def _parts(
@@ -223,13 +227,19 @@ def _parts(
 ) -> tuple[Part, Part]:
     index = {name: i for i, name in enumerate(names)}
     truth = np.array([index[label] for label in labels], dtype=np.int64)
-    if validation is None:
-        chosen, held_out = split(texts, labels, settings.validation, settings.seed)
-        if not len(held_out):
-            raise DataError(_nothing_to_spare(texts, labels))
-        parts = _part(texts, truth, chosen), _part(texts, truth, held_out)
-        notice(f"split      {len(chosen):,} training, {len(held_out):,} validation; copies of a text stay together")
-        return parts
+    if validation is not None:
+        return Part(list(texts), truth), _second_file(texts, index, validation, notice)
+    chosen, held_out = split(texts, labels, settings.validation, settings.seed)
+    if not len(held_out):
+        raise DataError(_nothing_to_spare(texts, labels))
+    notice(f"split      {len(chosen):,} training, {len(held_out):,} validation; copies of a text stay together")
+    return _part(texts, truth, chosen), _part(texts, truth, held_out)
+
+
+def _second_file(
+    texts: Sequence[str], index: Mapping[str, int], validation: tuple[Sequence[str], Sequence[str]], notice: Notice
+) -> Part:
+    """What can be measured of a file of its own."""
     known = [row for row, label in enumerate(validation[1]) if label in index]
     if not known:
         raise DataError("no label of the validation file stands in the training file")
@@ -240,7 +250,13 @@ def _parts(
         notice(f"overlap    {copies:,} validation texts ({copies / len(validation[0]):.1%}) also stand in training")
     other = [validation[0][row] for row in known]
     notice(f"split      {len(texts):,} training, {len(other):,} validation from the second file")
-    return Part(list(texts), truth), Part(other, np.array([index[validation[1][row]] for row in known], dtype=np.int64))
+    return Part(other, np.array([index[validation[1][row]] for row in known], dtype=np.int64))
+
+
+def _tell_unmeasured(held_out: Part, names: list[str], notice: Notice) -> None:
+    measured = set(held_out.truth.tolist())
+    if absent := [name for index, name in enumerate(names) if index not in measured]:
+        notice(f"unmeasured {plural(len(absent), 'label')} without a validation text: {some(absent)}")
 
 
 def _nothing_to_spare(texts: Sequence[str], labels: Sequence[str]) -> str:

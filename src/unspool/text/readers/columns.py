@@ -102,17 +102,19 @@ def _guess_text(names: Sequence[str] | None, rows: Rows, width: int, label: int 
 
 
 def _label_by_values(rows: Rows, width: int, text: int) -> int | None:
-    """The column with the fewest distinct values, if these repeat and are short; a constant one only at the last."""
-    best: tuple[bool, int, int] | None = None
+    """The column with the fewest distinct values, if these repeat and are short; one with empty cells, or a constant,
+    only at the last."""
+    best: tuple[bool, bool, int, int] | None = None
     for column in range(width):
-        values = [row[column] for row in rows]
+        values = [row[column] for row in rows if row[column].strip()]
         distinct = set(values)
         repeats = len(distinct) <= max(len(values) / 2, min(len(values) - 1, 5))
-        if column == text or not repeats or any(len(value) > LONGEST_LABEL or not value for value in distinct):
+        filled = 2 * len(values) > len(rows)
+        if column == text or not (repeats and filled) or any(len(value) > LONGEST_LABEL for value in distinct):
             continue
-        candidate = (len(distinct) == 1, len(distinct), column)
+        candidate = (len(values) < len(rows), len(distinct) == 1, len(distinct), column)
         best = candidate if best is None else min(best, candidate)
-    return best[2] if best else None
+    return best[-1] if best else None
 
 
 def _labelling(names: Sequence[str] | None, rows: Rows, width: int, text: int) -> str | None:

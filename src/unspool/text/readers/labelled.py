@@ -159,20 +159,26 @@ def _collect(origin: str, examples: Iterable[Example]) -> tuple[list[str], list[
     texts: list[str] = []
     labels: list[str] = []
     same: dict[str, str] = {}
+    unlabelled: list[int] = []  # lines
     for line, label, text in examples:
-        if label not in same:
+        if not label.strip():
+            unlabelled.append(line)
+        elif label not in same:
             _check_label(f"{origin}, line {line}", label)
         texts.append(text)
         labels.append(same.setdefault(label, label))  # one string object a label, not one a row
     if not texts:
         raise DataError(f"{origin} has a header or blank lines but no rows")
+    if unlabelled:
+        others = f", as in {len(unlabelled) - 1:,} more rows" if len(unlabelled) > 1 else ""
+        raise DataError(f"{origin}, line {unlabelled[0]}: the label is empty{others}; give it one or leave the row out")
     empty = sum(not text.strip() for text in texts)
     return texts, labels, (f"empty texts: {empty}",) if empty else ()
 
 
 def _check_label(place: str, label: str) -> None:
     if not label.strip():
-        raise DataError(f"{place}: the label is empty; give it one or leave the row out")
+        raise DataError(f"{place}: the label is empty; give it one or leave it out")
     if any("\ud800" <= character <= "\udfff" for character in label):
         raise DataError(f"{place}: the label {shorten(label)!r} holds half of a surrogate pair")
     if len(label) > LONGEST_LABEL:
