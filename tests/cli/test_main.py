@@ -69,6 +69,8 @@ def last_line(arguments: list[str], capfd: pytest.CaptureFixture[str]) -> tuple[
         ("train", "DATA is missing: unspool train DATA (more with unspool train --help)"),
         ("generate", "MODEL is missing: unspool generate MODEL (more with"),
         ("evaluate x", "DATA is missing: unspool evaluate MODEL DATA (more with"),
+        ("generate m Once b", "'Once', 'b': nothing more is expected after unspool generate MODEL but flags (unspool"),
+        ("doctor x", "'x': nothing more is expected after unspool doctor but flags (unspool doctor --help)"),
         ("data get", "NAME is missing: unspool data get NAME (more with unspool data get --help)"),
         ("train DATA --hidden", "--hidden requires an argument"),
         ("generate --model", "--model requires an argument"),

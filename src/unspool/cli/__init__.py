@@ -8,11 +8,11 @@ import sys
 from collections.abc import Sequence
 from inspect import signature
 
-from cyclopts import App, CycloptsError, MissingArgumentError
+from cyclopts import App, CycloptsError, MissingArgumentError, UnusedCliTokensError
 
 from unspool._version import __version__
 from unspool.cli.demo import make_demo_app
-from unspool.errors import MESSAGE_LIMIT, Interrupted, UnspoolError, shorten
+from unspool.errors import MESSAGE_LIMIT, Interrupted, UnspoolError, shorten, some
 from unspool.signals import raise_on_signal
 
 COMMANDS = {
@@ -66,6 +66,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.flush()  # here, where a full disk or a reader that has gone can still be told
     except MissingArgumentError as error:
         return _fail(_missing(error), 2)
+    except UnusedCliTokensError as error:
+        return _fail(_unused(error), 2)
     except CycloptsError as error:
         return _fail(str(error), 2)
     except Interrupted as error:
@@ -107,12 +109,22 @@ def _missing(error: MissingArgumentError) -> str:
     flagged = error.keyword is not None or argument is None or any(token.keyword for token in argument.tokens)
     if argument is None or flagged or not argument.field_info.is_positional:
         return str(error)
+    command, usage = _usage(error)
+    return f"{argument.name.lstrip('-').upper()} is missing: {usage} (more with {command} --help)"
+
+
+def _unused(error: UnusedCliTokensError) -> str:
+    command, usage = _usage(error)
+    unused = some(map(repr, error.unused_tokens or ()))
+    return f"{unused}: nothing more is expected after {usage} but flags ({command} --help)"
+
+
+def _usage(error: CycloptsError) -> tuple[str, str]:
+    """The command that was called, and the same with the arguments that it needs."""
     command = " ".join(("unspool", *(error.command_chain or ())))
     needed = signature(error.target).parameters.values() if error.target else ()
-    shown = " ".join(
-        one.name.upper() for one in needed if one.kind is one.POSITIONAL_OR_KEYWORD and one.default is one.empty
-    )
-    return f"{argument.name.lstrip('-').upper()} is missing: {command} {shown} (more with {command} --help)"
+    names = [one.name.upper() for one in needed if one.kind is one.POSITIONAL_OR_KEYWORD and one.default is one.empty]
+    return command, " ".join((command, *names))
 
 
 def _drop_output() -> None:

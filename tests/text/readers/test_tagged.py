@@ -139,3 +139,10 @@ def test_formats_of_other_tasks_are_refused(tmp_path: Path) -> None:
 )
 def test_other_files_do_not_look_tagged(tmp_path: Path, content: str) -> None:
     assert looks_tagged([write(tmp_path, "a.txt", content)], ReadOptions()) is None
+
+
+def test_a_file_with_a_damaged_line_is_still_of_tagged_tokens(tmp_path: Path) -> None:
+    path = write(tmp_path, "a.tsv", "fly\tO\nto\tO\nRome\tB-city\n\n" * 5 + "fly\tO\nhome\n")
+    assert looks_tagged([path], ReadOptions()) is not None
+    with pytest.raises(DataError, match="line 22: .*2 columns"):
+        read_tagged([path])

@@ -18,7 +18,7 @@ Sentences = Iterator[tuple[int, Sentence]]
 
 def looks_like_columns(sample: Sequence[str], separator: str | None) -> bool:
     """Whether the lines are short sentences of a token a line: empty lines between blocks, as many columns in each
-    line, few of which say much, and a last column that repeats its values."""
+    line but for a few that are damaged, which the reader tells, and a last column that repeats its values."""
     sample = ["" if line.startswith(("#", DOCUMENT)) else line for line in sample]
     filled = [line for line in sample if line.strip(" \t")]
     blocks = sum(1 for before, line in pairwise(["", *sample]) if line.strip(" \t") and not before.strip(" \t"))
@@ -27,7 +27,8 @@ def looks_like_columns(sample: Sequence[str], separator: str | None) -> bool:
     own = separator or ("\t" if "\t" in filled[0] else " ")
     rows = [cut(line, own) for line in filled]
     width = len(rows[0]) if rows else 0
-    if width < 2 or any(len(row) != width or " " in row[-1].strip() for row in rows):
+    damaged = sum(len(row) != width or " " in row[-1].strip() for row in rows)
+    if width < 2 or 10 * damaged > len(rows):
         return False
     return len({row[-1] for row in rows}) <= max(20, len(rows) / 2)
 
