@@ -144,5 +144,5 @@ def test_other_files_do_not_look_tagged(tmp_path: Path, content: str) -> None:
 def test_a_file_with_a_damaged_line_is_still_of_tagged_tokens(tmp_path: Path) -> None:
     path = write(tmp_path, "a.tsv", "fly\tO\nto\tO\nRome\tB-city\n\n" * 5 + "fly\tO\nhome\n")
     assert looks_tagged([path], ReadOptions()) is not None
-    with pytest.raises(DataError, match="line 22: .*2 columns"):
+    with pytest.raises(DataError, match=r"line 22: .*2 columns"):
         read_tagged([path])
