@@ -12,8 +12,8 @@ from unspool import native
 
 Run = Callable[[], object]
 TURN, AWAKE = 0.25, 0.12
-"""Seconds of a turn, or one run where that takes longer; and those at its start whose runs do not count where others
-follow. onnxruntime's threads stay awake for a tenth of a second after a call, beside whatever runs then."""
+"""Seconds of a turn that count, or one run where that takes longer; and those before them, whose runs do not count
+where others follow: onnxruntime's threads stay awake for a tenth of a second, beside whatever runs then."""
 
 
 def alternate(runs: dict[str, Run], seconds: float = 1.5, least: int = 5) -> dict[str, float]:

@@ -1,4 +1,4 @@
-// The only file that knows Python. Reads what tensors say of themselves, has it checked, runs without the GIL.
+// With exchange.h, all that knows Python. Reads what tensors say of themselves, has it checked, runs without the GIL.
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/optional.h>

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from unspool import LanguageModel
@@ -18,6 +19,11 @@ def test_its_whole_life(tmp_path: Path) -> None:
     model = LanguageModel(**TINY).fit("the cat sat. " * 80)
     assert model.generate("the cat", length=6, temperature=0) == " sat. "
     assert model.generate("the cat", length=30, temperature=0, stop=". the") == " sat"
+    assert model.generate("the", length=np.int64(9), seed=np.int64(3)) == model.generate("the", length=9, seed=3)
+    with pytest.raises(UsageError, match="length is True: expected 1 or more"):
+        model.generate(length=True)
+    with pytest.raises(DataError, match="label must be a text, got list"):
+        model.generate(label=["x"])  # type: ignore[arg-type]
     assert repr(model).startswith("LanguageModel(hidden=16, embedding=8, ")
     assert model.score(["the cat sat. "]) > model.score(["sat the cat. "])
     model.save(tmp_path / "m")

@@ -70,6 +70,7 @@ def last_line(arguments: list[str], capfd: pytest.CaptureFixture[str]) -> tuple[
         ("generate", "MODEL is missing: unspool generate MODEL (more with"),
         ("evaluate x", "DATA is missing: unspool evaluate MODEL DATA (more with"),
         ("generate m Once b", "'Once', 'b': nothing more is expected after unspool generate MODEL but flags (unspool"),
+        ("complexity m x", "'x': nothing more is expected after unspool complexity [FOLDER] but flags (unspool"),
         ("doctor x", "'x': nothing more is expected after unspool doctor but flags (unspool doctor --help)"),
         ("data get", "NAME is missing: unspool data get NAME (more with unspool data get --help)"),
         ("train DATA --hidden", "--hidden requires an argument"),

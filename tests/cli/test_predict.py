@@ -58,12 +58,13 @@ def test_the_installed_command_answers_standard_input(
     assert b"Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("kind", ["gru", "bow"])
+@pytest.mark.parametrize("kind", ["gru", "bow", "blend"])
 def test_texts_of_unknown_words_are_told(kind: str, model: Path, tmp_path: Path, command: Command) -> None:
-    if kind == "bow":
+    if kind != "gru":
         model = tmp_path / "m"
+        settings = {"model": "bow"} if kind == "bow" else {"filters": 4, "embedding": 4, "epochs": 1, "blend": 0.5}
         texts = [f"{word} film {n}" for n in range(15) for word in ("fine", "dull")]
-        SequenceClassifier(model="bow", level="word").fit(texts, ["good", "bad"] * 15).save(model)
+        SequenceClassifier(**settings, level="word").fit(texts, ["good", "bad"] * 15).save(model)
     code, out, err = command("predict", model, "never seen", "fine never", "", "  ", "nor this")
     assert (code, len(out)) == (0, 5)
     assert err == "note       2 of 5 texts hold nothing that the model knows: it only guesses\n"

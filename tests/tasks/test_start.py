@@ -299,9 +299,33 @@ def test_another_start_is_named(models: Path, tmp_path: Path) -> None:
 def test_python_starts_from_a_folder_too(models: Path) -> None:
     found = SequenceClassifier(epochs=1, start=models / "words", layer_decay=0.5).fit(NEWER, LABELS)
     assert found.predictor_.settings.hidden == 6
-    assert SequenceClassifier(epochs=1, start=str(models / "classifier")).fit(NEWER, NEWER_LABELS).predict(["fine"])[0]
+    again = SequenceClassifier(epochs=1, start=str(models / "classifier")).fit(NEWER, NEWER_LABELS)
+    assert again.classes_.tolist() == again.predictor_.labels == joined(LABELS, NEWER_LABELS)
+    assert again.predict_proba(["fine"]).shape == (1, len(again.classes_))
     model = LanguageModel(start=models / "characters", epochs=1, batch_size=2).fit([f"film {n}" for n in range(20)])
     assert model.predictor_.labels == ["bad", "good"]
+
+
+def joined(*given: list[str]) -> list[str]:
+    """Labels in the order in which models learned of them, those of one model sorted."""
+    return list(dict.fromkeys(label for labels in given for label in sorted(set(labels))))
+
+
+@pytest.mark.parametrize("newer", [[1, 2], [10, 9], [0, 1], [1, 0]], ids=str)
+def test_numbers_join_the_numbers_of_the_model_to_start_from(newer: list[int], tmp_path: Path) -> None:
+    first = SequenceClassifier(**SMALL, level="word").fit(TEXTS, [int(label == LABELS[0]) for label in LABELS])
+    first.save(tmp_path / "first")
+    y = [newer[label == LABELS[0]] for label in LABELS]
+    again = SequenceClassifier(epochs=1, start=tmp_path / "first").fit(TEXTS, y)
+    known = list(dict.fromkeys([0, 1, *sorted(newer)]))
+    assert again.classes_.tolist() == known
+    assert again.predictor_.labels == [str(label) for label in known]
+    again.save(tmp_path / "again")
+    loaded = SequenceClassifier.load(tmp_path / "again")
+    assert loaded.classes_.tolist() == known
+    assert np.array_equal(loaded.predict(TEXTS), again.predict(TEXTS))
+    with pytest.raises(DataError, match="y holds labels of type str, the model to start from has int"):
+        SequenceClassifier(epochs=1, start=tmp_path / "first").fit(TEXTS, LABELS)
 
 
 # ---- what is refused

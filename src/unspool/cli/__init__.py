@@ -120,10 +120,11 @@ def _unused(error: UnusedCliTokensError) -> str:
 
 
 def _usage(error: CycloptsError) -> tuple[str, str]:
-    """The command that was called, and the same with the arguments that it needs."""
+    """The command that was called, and the same with its arguments, those that it can do without in brackets."""
     command = " ".join(("unspool", *(error.command_chain or ())))
-    needed = signature(error.target).parameters.values() if error.target else ()
-    names = [one.name.upper() for one in needed if one.kind is one.POSITIONAL_OR_KEYWORD and one.default is one.empty]
+    all_of_it = signature(error.target).parameters.values() if error.target else ()
+    places = [one for one in all_of_it if one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD)]
+    names = [one.name.upper() if one.default is one.empty else f"[{one.name.upper()}]" for one in places]
     return command, " ".join((command, *names))
 
 

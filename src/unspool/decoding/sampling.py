@@ -52,7 +52,7 @@ class Sampling:
             raise SettingError(
                 f"--temperature is {self.temperature!r}: expected 0 (always the likeliest) or more, and finite"
             )
-        if self.top_k is not None and not (_is_whole(self.top_k) and self.top_k >= 1):
+        if self.top_k is not None and not (is_whole(self.top_k) and self.top_k >= 1):
             raise SettingError(f"--top-k is {self.top_k!r}: expected 1 or more tokens to choose from")
         if not (_is_number(self.top_p) and 0 < self.top_p <= 1):
             raise SettingError(f"--top-p is {self.top_p!r}: expected a probability above 0, at most 1")
@@ -60,7 +60,7 @@ class Sampling:
             raise SettingError(
                 f"--repetition-penalty is {self.repetition_penalty!r}: expected 1 (none) or more, and finite"
             )
-        if not (_is_whole(self.seed) and 0 <= self.seed < 2**32):
+        if not (is_whole(self.seed) and 0 <= self.seed < 2**32):
             raise SettingError(f"--seed is {self.seed!r}: expected a whole number from 0 to {2**32 - 1}")
 
 
@@ -68,7 +68,8 @@ def _is_number(value: object) -> bool:
     return isinstance(value, Real) and not isinstance(value, bool)
 
 
-def _is_whole(value: object) -> bool:
+def is_whole(value: object) -> bool:
+    """Whether it is a whole number, Python's or numpy's."""
     return isinstance(value, Integral) and not isinstance(value, bool)
 
 

@@ -74,6 +74,7 @@ class Estimator:
     def _take(self, predictor: Predictor, validation: dict[str, Any], baseline: dict[str, Any]) -> None:
         self.predictor_, self.validation_, self.baseline_ = predictor, validation, baseline
 
+    @told_in_python()
     def _start(self) -> Predictor | None:
         """The model to start from, if any."""
         return None if self.start is None else starts.load(Path(self.start), self.task)

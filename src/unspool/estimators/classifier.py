@@ -14,6 +14,7 @@ from unspool import config
 from unspool.errors import DataError
 from unspool.estimators.base import Estimator
 from unspool.estimators.inputs import labels, texts
+from unspool.predictors import ClassifierPredictor, Predictor
 from unspool.tasks.classify import fitting
 
 
@@ -97,13 +98,15 @@ class SequenceClassifier(Estimator, ClassifierMixin, BaseEstimator):  # type: ig
     def fit(self, X: Iterable[str], y: Iterable[Any]) -> Self:
         """Train on texts X and labels y (strings, numbers or booleans), holding out `validation` of them.
 
-        Raises DataError when X holds anything but strings, lengths differ, or there is one label only.
+        Raises DataError when X holds anything but strings, lengths differ, there is one label only, or y is of another
+        kind than the labels of the model to start from.
         """
         given = texts(X)
         classes, truth = np.unique(labels(y, len(given)), return_inverse=True)
         if len(classes) < 2:
             raise DataError("y must hold at least two different labels")
-        names = [str(label) for label in classes.tolist()]
+        names, start = [str(label) for label in classes.tolist()], self._start()
+        values = _values(start, dict(zip(names, classes.tolist(), strict=True)))
         self._train(
             lambda notice: fitting.prepare(
                 given,
@@ -111,15 +114,14 @@ class SequenceClassifier(Estimator, ClassifierMixin, BaseEstimator):  # type: ig
                 self._given(),
                 names=names,
                 vectors=None if self.vectors is None else Path(self.vectors),
-                start=self._start(),
+                start=start,
                 notice=notice,
             ),
             "texts given to fit",
             verbose=self.verbose,
         )
-        if classes.dtype.kind not in "US":
-            self.predictor_.classes = classes.tolist()
-        self.classes_ = classes
+        self.predictor_.classes = [values[label] for label in self.predictor_.labels] if values else ()
+        self.classes_ = np.array(self.predictor_.classes or self.predictor_.labels)
         return self
 
     def predict_proba(self, X: Iterable[str]) -> npt.NDArray[np.float64]:
@@ -144,3 +146,14 @@ class SequenceClassifier(Estimator, ClassifierMixin, BaseEstimator):  # type: ig
     def _arguments(cls, loaded: Any) -> dict[str, Any]:
         fixed = ("min_count", "max_vocabulary") if loaded.settings.level == "byte" else ()
         return {name: value for name, value in super()._arguments(loaded).items() if name not in fixed}
+
+
+def _values(start: Predictor | None, given: dict[str, Any]) -> dict[str, Any]:
+    """The numbers or booleans that labels stand for, those of the model to start from among them; {} for texts."""
+    kind = type(next(iter(given.values())))
+    if isinstance(start, ClassifierPredictor):
+        own = type(start.classes[0]) if start.classes else str
+        if own is not kind:
+            raise DataError(f"y holds labels of type {kind.__name__}, the model to start from has {own.__name__}")
+        given = dict(zip(start.labels, start.classes, strict=False)) | given
+    return {} if kind is str else given

@@ -8,7 +8,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from unspool.decoding.sampling import Sampling
+from unspool.decoding.sampling import Sampling, is_whole
 from unspool.errors import DataError, UsageError
 from unspool.estimators import inputs
 from unspool.estimators.base import Estimator
@@ -71,10 +71,12 @@ class LanguageModel(Estimator):
         seed: int = 0,
     ) -> str:
         """At most `length` tokens that follow the prompt, and none from the text `stop` on; same seed, same text.
-        SettingError for a wrong value."""
+        UsageError for a wrong value."""
         if not isinstance(prompt, str):
             raise DataError(f"prompt must be a text, got {type(prompt).__name__}")
-        if not isinstance(length, int) or length < 1:
+        if label is not None and not isinstance(label, str):
+            raise DataError(f"label must be a text, got {type(label).__name__}")
+        if not is_whole(length) or length < 1:
             raise UsageError(f"length is {length!r}: expected 1 or more tokens")
         if stop is not None and not (isinstance(stop, str) and stop):
             raise UsageError(f"stop is {stop!r}: expected the text before which to end, or None")
@@ -86,7 +88,7 @@ class LanguageModel(Estimator):
     @told_in_python()
     def score(self, texts: str | Iterable[str], labels: Iterable[str] | None = None) -> float:
         """Mean log-probability of a token of one text or several, in nats, each read from its start: at most 0, and
-        higher is better; exp(-score) is the perplexity. Unknown tokens count as one that is."""
+        higher is better; exp(-score) is the perplexity. All unknown tokens are one and the same."""
         given = _texts(texts)
         named = None if labels is None else inputs.texts(labels, "labels")
         if named is not None and len(named) != len(given):

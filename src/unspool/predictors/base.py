@@ -30,7 +30,7 @@ class Predictor(ABC):
     card: dict[str, Any]
 
     def unread(self, texts: Sequence[str]) -> int:  # noqa: ARG002
-        """How many texts hold tokens, none of which the model knows; 0 where each can be read somehow."""
+        """How many texts hold tokens, none of which the model knows; counted of classifiers only."""
         return 0
 
     @abstractmethod

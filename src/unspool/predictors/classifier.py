@@ -82,12 +82,15 @@ class ClassifierPredictor(Predictor):
         return answers
 
     def unread(self, texts: Sequence[str]) -> int:
-        full = [text for text in texts if text.strip()]
-        if not full or isinstance(self.network, Imported):
+        if isinstance(self.network, Imported):
             return 0
-        if isinstance(self.network, Bow):
-            return len(full) - int(self.network.knows(full).sum())
-        return sum(bool(ids.size) and int(ids.max()) <= UNKNOWN for ids in self.encode(full))
+        linear = self.network if isinstance(self.network, Bow) else self.linear
+        unread = np.array([bool(text.strip()) for text in texts], bool)
+        if isinstance(self.network, Classifier):
+            ragged = self.encode(texts)
+            known = np.concatenate([[0], np.cumsum(ragged.ids > UNKNOWN)])[ragged.offsets]
+            unread &= (np.diff(known) == 0) & (ragged.lengths > 0)
+        return sum(linear is None or not linear.knows(texts[row]) for row in np.flatnonzero(unread).tolist())
 
     def encode(self, texts: Sequence[str]) -> Ragged:
         """Token ids as the network reads them, cut to `settings.max_length`."""

@@ -24,7 +24,7 @@ def random_keys(count: int, seed: int, stream: int) -> Keys:
 
 def mixed_keys(values: Keys, seed: int, stream: int) -> Keys:
     """One key for each value, uint64, a one-to-one map of the values for each (seed, stream)."""
-    return _mix(_start(seed, stream) + values * np.uint64(_GOLDEN))
+    return _mix(_start(int(seed), stream) + values * np.uint64(_GOLDEN))
 
 
 @lru_cache(64)

@@ -151,9 +151,11 @@ REFUSED = [
     Case(
         "empty-labels.csv",
         HEAD + ROWS + b"fine,\n" * 3,
-        refused=("line 4", "empty, as in 2 more rows; give it one"),
+        refused=("line 4", "as in 2 more rows; give it one", "--label-column"),
     ),
     Case("empty-unnamed.csv", b"text,mood\n" + ROWS * 3 + b"fine,\n", refused=("line 8", "is empty; give it one")),
+    Case("empty-beside.csv", b"text,mood,by\n" + b"a,x,me\nb,y,me\n" * 3 + b"c,,me\n", refused=("line 8", "is empty")),
+    Case("unnamed-header-only.csv", b"text,mood\n", refused=("no rows",)),
     Case("one-column.csv", b"text\na\nb\n", refused=("no label column", "'text'", "--label-column", "--text-column")),
     Case("prose.txt", b"It was the best of times,\nit was the worst\n", refused=("no labels", "--label-column")),
     Case("mostly-utf-8.csv", HEAD + "é".encode() * 50 + b"\xff,pos\n" + ROWS, refused=("line 2", "0xff", "--encoding")),

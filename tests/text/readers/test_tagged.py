@@ -141,6 +141,14 @@ def test_other_files_do_not_look_tagged(tmp_path: Path, content: str) -> None:
     assert looks_tagged([write(tmp_path, "a.txt", content)], ReadOptions()) is None
 
 
+@pytest.mark.parametrize("content", [f"home\n{COLUMNS * 9}", f"{COLUMNS * 9}home\n"])
+def test_wherever_the_damaged_line_stands(content: str, tmp_path: Path) -> None:
+    path = write(tmp_path, "a.txt", content)
+    assert looks_tagged([path], ReadOptions()) is not None
+    with pytest.raises(DataError, match="line "):
+        read_tagged([path])
+
+
 def test_a_file_with_a_damaged_line_is_still_of_tagged_tokens(tmp_path: Path) -> None:
     path = write(tmp_path, "a.tsv", "fly\tO\nto\tO\nRome\tB-city\n\n" * 5 + "fly\tO\nhome\n")
     assert looks_tagged([path], ReadOptions()) is not None

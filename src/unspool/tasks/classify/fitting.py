@@ -213,8 +213,8 @@ def _tell_labels(texts: Sequence[str], labels: Sequence[str], names: list[str], 
     alike: dict[str, list[str]] = {}
     for name in names:
         alike.setdefault(name.strip().casefold(), []).append(name)
-    if same := next((group for group in alike.values() if len(group) > 1), None):
-        notice(f"alike      {some(map(repr, same))} differ in case or blanks only, and count as different labels")
+    for group in [group for group in alike.values() if len(group) > 1][:8]:
+        notice(f"alike      {some(map(repr, group))} differ in case or blanks only, and count as different labels")
 
 
 def _parts(

@@ -102,17 +102,17 @@ def _guess_text(names: Sequence[str] | None, rows: Rows, width: int, label: int 
 
 
 def _label_by_values(rows: Rows, width: int, text: int) -> int | None:
-    """The column with the fewest distinct values, if these repeat and are short; one with empty cells, or a constant,
-    only at the last."""
+    """The column with the fewest distinct values, if these repeat and are short; one with empty cells only after the
+    others, a constant at the last."""
     best: tuple[bool, bool, int, int] | None = None
     for column in range(width):
         values = [row[column] for row in rows if row[column].strip()]
         distinct = set(values)
         repeats = len(distinct) <= max(len(values) / 2, min(len(values) - 1, 5))
-        filled = 2 * len(values) > len(rows)
+        filled = 2 * len(values) >= len(rows)
         if column == text or not (repeats and filled) or any(len(value) > LONGEST_LABEL for value in distinct):
             continue
-        candidate = (len(values) < len(rows), len(distinct) == 1, len(distinct), column)
+        candidate = (len(distinct) == 1, len(values) < len(rows), len(distinct), column)
         best = candidate if best is None else min(best, candidate)
     return best[-1] if best else None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, pairwise
 
@@ -26,9 +27,8 @@ def looks_like_columns(sample: Sequence[str], separator: str | None) -> bool:
         return False
     own = separator or ("\t" if "\t" in filled[0] else " ")
     rows = [cut(line, own) for line in filled]
-    width = len(rows[0]) if rows else 0
-    damaged = sum(len(row) != width or " " in row[-1].strip() for row in rows)
-    if width < 2 or 10 * damaged > len(rows):
+    ((width, usual),) = Counter(map(len, rows)).most_common(1)
+    if width < 2 or 10 * (len(rows) - usual) > len(rows) or any(" " in row[-1].strip() for row in rows):
         return False
     return len({row[-1] for row in rows}) <= max(20, len(rows) / 2)
 

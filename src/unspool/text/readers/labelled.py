@@ -171,7 +171,10 @@ def _collect(origin: str, examples: Iterable[Example]) -> tuple[list[str], list[
         raise DataError(f"{origin} has a header or blank lines but no rows")
     if unlabelled:
         others = f", as in {len(unlabelled) - 1:,} more rows" if len(unlabelled) > 1 else ""
-        raise DataError(f"{origin}, line {unlabelled[0]}: the label is empty{others}; give it one or leave the row out")
+        hint = ". If that is not its label, say which column is with --label-column" if others else ""
+        raise DataError(
+            f"{origin}, line {unlabelled[0]}: the label is empty{others}; give it one or leave the row out{hint}"
+        )
     empty = sum(not text.strip() for text in texts)
     return texts, labels, (f"empty texts: {empty}",) if empty else ()
 
