@@ -37,17 +37,19 @@ class ClassifierData:
         return Batch(torch.from_numpy(ids), torch.from_numpy(lengths), torch.from_numpy(self.train_labels[rows]))
 
     def validate(self, model: nn.Module, poll: Callable[[], None]) -> Mapping[str, float]:
-        """loss, accuracy and score of the validation part; score is the mean probability of the right label.
+        """loss, accuracy and probability of the validation part; score is this probability, the right labels' mean.
 
         Which epoch is kept hangs on a few hundred texts, and the share of right answers among them jumps by chance
         from one to the next; the probabilities move with the network: docs/experiments.md, "Which epoch is kept".
         """
         log_probabilities, truth = predict(model, self.validation, poll=poll), self.validation_labels
         matrix = metrics.confusion(truth, log_probabilities.argmax(axis=1).astype(np.int64), log_probabilities.shape[1])
+        probability = metrics.mean_probability(log_probabilities, truth)
         return {
             "loss": metrics.log_loss(log_probabilities, truth),
             "accuracy": metrics.accuracy(matrix),
-            "score": metrics.mean_probability(log_probabilities, truth),
+            "probability": probability,
+            "score": probability,
         }
 
     def validation_steps(self) -> float:

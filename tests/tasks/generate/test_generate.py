@@ -137,6 +137,7 @@ def test_a_run_tells_the_ladder_of_the_model_as_it_stands() -> None:
     told: list[str] = []
     prepared = fitting.prepare(Documents.of([TEXT], running=True), TINY | {"epochs": 3})
     model = fitting.fit(prepared, notice=told.append).predictor
+    assert told.count("samples    at temperatures 0.5, 0.8, 1.1, after every validation") == 1
     samples = [line for line in told if line.startswith("  ")]
     assert [line.split()[0] for line in samples] == ["0.5", "0.8", "1.1"] * 3
     last = draw(model, "", Sampling(0.5, seed=3), sampler.SHOWN)[0]

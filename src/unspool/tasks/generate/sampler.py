@@ -30,11 +30,14 @@ class Sampler(Callback):
     def __init__(self, predictor: Callable[[], GeneratorPredictor], notice: Notice) -> None:
         self.predictor, self.notice = predictor, notice
 
+    def on_start(self, standing: Progress) -> None:  # noqa: ARG002
+        self.notice(f"samples    at temperatures {', '.join(map(str, LADDER))}, after every validation")
+
     def on_validation(self, standing: Progress, figures: Figures, *, best: bool) -> None:  # noqa: ARG002
         predictor = self.predictor()
         for temperature in LADDER:
             text = draw(predictor, Sampling(temperature, seed=standing.epoch), SHOWN)
-            self.notice(f"  {temperature}  {' '.join(text.split())}")
+            self.notice(f"  {temperature}  {' '.join(text.split()) or '(blanks only)'}")
 
     @staticmethod
     def long_sample(predictor: GeneratorPredictor) -> str:
