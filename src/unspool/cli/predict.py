@@ -11,7 +11,7 @@ from cyclopts import Parameter
 
 from unspool.cli.options import ReadFlags
 from unspool.cli.output import note, result, result_json, shown
-from unspool.errors import UsageError
+from unspool.errors import UsageError, plural
 
 
 def predict(
@@ -47,7 +47,9 @@ def predict(
     task = TASKS[loaded.task]
     given = asked(texts, input, read, loaded.task)
     if unread := loaded.unread(given):
-        note(f"note       {unread:,} of {len(given):,} texts hold nothing that the model knows: it only guesses")
+        note(
+            f"note       {unread:,} of {plural(len(given), 'text')} hold nothing that the model knows: it only guesses"
+        )
     for answer in task.answer(loaded, given):
         if json:
             result_json(answer)

@@ -30,7 +30,7 @@ class Predictor(ABC):
     card: dict[str, Any]
 
     def unread(self, texts: Sequence[str]) -> int:  # noqa: ARG002
-        """How many texts hold tokens, none of which the model knows; counted of classifiers only."""
+        """How many texts hold nothing that the model knows, as empty ones do; counted of classifiers only."""
         return 0
 
     @abstractmethod

@@ -85,11 +85,11 @@ class ClassifierPredictor(Predictor):
         if isinstance(self.network, Imported):
             return 0
         linear = self.network if isinstance(self.network, Bow) else self.linear
-        unread = np.array([bool(text.strip()) for text in texts], bool)
+        unread = np.ones(len(texts), bool)
         if isinstance(self.network, Classifier):
             ragged = self.encode(texts)
             known = np.concatenate([[0], np.cumsum(ragged.ids > UNKNOWN)])[ragged.offsets]
-            unread &= (np.diff(known) == 0) & (ragged.lengths > 0)
+            unread = np.diff(known) == 0
         return sum(linear is None or not linear.knows(texts[row]) for row in np.flatnonzero(unread).tolist())
 
     def encode(self, texts: Sequence[str]) -> Ragged:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from unspool.errors import DataError, SettingError, shorten
+from unspool.errors import DataError, SettingError, plural, shorten
 from unspool.text.readers import jsonl
 from unspool.text.readers.columns import Columns
 from unspool.text.readers.encoding import Survey, lines, survey
@@ -170,7 +170,7 @@ def _collect(origin: str, examples: Iterable[Example]) -> tuple[list[str], list[
     if not texts:
         raise DataError(f"{origin} has a header or blank lines but no rows")
     if unlabelled:
-        others = f", as in {len(unlabelled) - 1:,} more rows" if len(unlabelled) > 1 else ""
+        others = f", as in {plural(len(unlabelled) - 1, 'more row')}" if len(unlabelled) > 1 else ""
         hint = ". If that is not its label, say which column is with --label-column" if others else ""
         raise DataError(
             f"{origin}, line {unlabelled[0]}: the label is empty{others}; give it one or leave the row out{hint}"
