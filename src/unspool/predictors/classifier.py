@@ -85,12 +85,12 @@ class ClassifierPredictor(Predictor):
         if isinstance(self.network, Imported):
             return 0
         linear = self.network if isinstance(self.network, Bow) else self.linear
-        unread = np.ones(len(texts), bool)
+        rest = texts
         if isinstance(self.network, Classifier):
             ragged = self.encode(texts)
             known = np.concatenate([[0], np.cumsum(ragged.ids > UNKNOWN)])[ragged.offsets]
-            unread = np.diff(known) == 0
-        return sum(linear is None or not linear.knows(texts[row]) for row in np.flatnonzero(unread).tolist())
+            rest = [texts[row] for row in np.flatnonzero(np.diff(known) == 0)]
+        return len(rest) - (sum(linear.knows(rest)) if linear else 0)
 
     def encode(self, texts: Sequence[str]) -> Ragged:
         """Token ids as the network reads them, cut to `settings.max_length`."""
