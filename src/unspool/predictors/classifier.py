@@ -89,7 +89,7 @@ class ClassifierPredictor(Predictor):
         if isinstance(self.network, Classifier):
             ragged = self.encode(texts)
             known = np.concatenate([[0], np.cumsum(ragged.ids > UNKNOWN)])[ragged.offsets]
-            rest = [texts[row] for row in np.flatnonzero(np.diff(known) == 0)]
+            rest = [texts[row] for row in np.flatnonzero(np.diff(known) == 0).tolist()]
         return len(rest) - (sum(linear.knows(rest)) if linear else 0)
 
     def encode(self, texts: Sequence[str]) -> Ragged:
